@@ -1,0 +1,1 @@
+"""Placeholder door; see the real one below."""

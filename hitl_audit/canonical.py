@@ -1,0 +1,123 @@
+"""From values to bytes to digests; the only module that hashes.
+
+A digest is written ``sha256:`` and 64 hexadecimal digits. Values are
+serialised by RFC 8785 (JSON Canonicalization Scheme) first, so that two
+programs agree on the bytes; tables are hashed column by column.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import UTC, date, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any, NewType
+
+import rfc8785
+
+__all__ = [
+    "Digest",
+    "canonical_bytes",
+    "digest",
+    "digest_bytes",
+    "digest_columns",
+    "digest_file",
+    "plain",
+    "utc_text",
+]
+
+Digest = NewType("Digest", str)
+
+_CHUNK = 1 << 20
+
+
+def utc_text(moment: datetime) -> str:
+    """Write a moment as UTC text with microseconds: ``2026-11-23T07:26:28.000000Z``.
+
+    Raises:
+        ValueError: the moment has no time zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"got a time without a zone ({moment!r}), expected one with a zone")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def plain(value: Any) -> Any:
+    """Turn a value into plain JSON types: dict, list, str, int, float, bool, None.
+
+    Dataclasses become objects, enums their values, times UTC text, NumPy
+    scalars Python numbers. A float that is not finite becomes ``None``: JSON
+    has no word for it, and a number that could not be computed is *absent*.
+
+    Raises:
+        TypeError: a type that has no plain form.
+    """
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if value is None or isinstance(value, bool | str | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, datetime):
+        return utc_text(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        items = sorted(value) if isinstance(value, set | frozenset) else value
+        return [plain(v) for v in items]
+    if hasattr(value, "tolist"):  # NumPy arrays and scalars
+        return plain(value.tolist())
+    raise TypeError(f"{type(value).__name__} has no plain JSON form")
+
+
+def canonical_bytes(value: Any) -> bytes:
+    """Serialise a value by RFC 8785.
+
+    Raises:
+        TypeError: a type that has no plain form.
+        rfc8785.CanonicalizationError: an integer beyond 2**53.
+    """
+    return rfc8785.dumps(plain(value))
+
+
+def digest_bytes(data: bytes) -> Digest:
+    """SHA-256 of bytes."""
+    return Digest("sha256:" + hashlib.sha256(data).hexdigest())
+
+
+def digest(value: Any) -> Digest:
+    """SHA-256 of a value's canonical bytes."""
+    return digest_bytes(canonical_bytes(value))
+
+
+def digest_file(path: str | Path) -> Digest:
+    """SHA-256 of a file, read in pieces."""
+    hasher = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            hasher.update(chunk)
+    return Digest("sha256:" + hasher.hexdigest())
+
+
+def digest_columns(columns: Iterable[tuple[str, str, Iterable[bytes]]]) -> Digest:
+    """SHA-256 of a table given as ``(name, kind, chunks of bytes)`` per column.
+
+    Every name, kind and chunk is length-prefixed, so that no two different
+    tables share their bytes. The caller decides the byte form of each kind.
+    """
+    hasher = hashlib.sha256(b"hitl-audit/table/v1\n")
+    for name, kind, chunks in columns:
+        for text in (name, kind):
+            raw = text.encode()
+            hasher.update(len(raw).to_bytes(8, "big") + raw)
+        for chunk in chunks:
+            hasher.update(len(chunk).to_bytes(8, "big") + chunk)
+        hasher.update(b"\xff")
+    return Digest("sha256:" + hasher.hexdigest())
