@@ -1,0 +1,1 @@
+"""The built-in audits: real data, plans and models."""

@@ -1,0 +1,602 @@
+"""The only reader of model and data files, and the gate every audit passes.
+
+:func:`build_inputs` checks a model and its data before any work starts and
+returns :class:`AuditInputs`: what is predicted, for whom, by what, with the
+digests that say later which model and which data these were.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import platform
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hitl_audit.canonical import Digest, digest, digest_bytes, digest_columns, digest_file
+from hitl_audit.errors import InputError, UntrustedModelError, did_you_mean
+from hitl_audit.plan import AuditPlan
+
+__all__ = ["AuditInputs", "LoadedModel", "Predictor", "build_inputs", "read_data", "read_model"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+# Types that skops does not trust by itself and that we have read: plain
+# containers of numbers whose loading runs no code of the file's.
+REVIEWED_TYPES = (
+    "numpy.dtype",
+    "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+)
+MAX_GROUPS = 50
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model and where it came from.
+
+    Attributes:
+        model: the object.
+        source: how it was read, for people.
+        digest: of the file's bytes, or of the pickled object in memory.
+        digest_of: what ``digest`` was taken of.
+    """
+
+    model: Any
+    source: str
+    digest: Digest
+    digest_of: str
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """The probability of the favorable outcome, and the decision made from it.
+
+    Attributes:
+        model: a fitted classifier, or a callable that maps a DataFrame to
+            probabilities of the favorable outcome, shape (n,) or (n, 2).
+        output: ``"probability"``, or ``"label"`` for a model that only decides
+            (its score is then 0 or 1).
+        column: index of the favorable class in ``predict_proba``'s columns.
+        favorable: the favorable class label.
+        threshold: favorable iff score ≥ threshold.
+    """
+
+    model: Any
+    output: str
+    column: int
+    favorable: Any
+    threshold: float
+
+    def score(self, X: pd.DataFrame) -> FloatArray:
+        """Scores in [0, 1], shape (n,).
+
+        Raises:
+            InputError: the model failed, or returned something else.
+        """
+        try:
+            if self.output == "label":
+                raw = np.asarray(self.model.predict(X) == self.favorable, dtype=float)
+            elif hasattr(self.model, "predict_proba"):
+                raw = np.asarray(self.model.predict_proba(X), dtype=float)[:, self.column]
+            else:
+                raw = np.asarray(self.model(X), dtype=float)
+                raw = raw[:, self.column] if raw.ndim == 2 else raw
+        except Exception as error:
+            raise InputError(
+                f"the model failed on {len(X)} rows of data: {type(error).__name__}: {error}"
+            ) from error
+        if raw.shape != (len(X),):
+            raise InputError(
+                f"the model returned an array of shape {raw.shape} for {len(X)} rows; expected "
+                f"({len(X)},) probabilities of the favorable outcome"
+            )
+        bad = ~((raw >= 0) & (raw <= 1))
+        if bad.any():
+            raise InputError(
+                f"the model returned {int(bad.sum())} scores outside 0 to 1 or not a number "
+                f"(first at row {int(np.flatnonzero(bad)[0]) + 1}); expected probabilities"
+            )
+        return raw
+
+    def decide(self, score: FloatArray) -> IntArray:
+        """1 where the decision is favorable: score ≥ threshold."""
+        return (score >= self.threshold).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class AuditInputs:
+    """Validated inputs of one audit; n rows, p model inputs.
+
+    Attributes:
+        predictor: the model as a function from rows to favorable scores.
+        X: model inputs as given, n × p, index = ``case_ids``.
+        y_true: recorded outcome, 1 = favorable, shape (n,).
+        y_score, y_pred: the model's score and decision, shape (n,).
+        sensitive: groups as text, n × attributes; missing is ``"unknown"``.
+        case_ids: pseudonyms, by position in the data: ``case-0001``.
+        model: where the model came from.
+        data_digest, scores_digest, environment_digest: what was audited.
+        environment: versions of Python and the libraries that computed.
+        notes: what a reader of the audit should know about the data.
+        protected_inputs: sensitive attributes that the model also reads.
+    """
+
+    predictor: Predictor
+    X: pd.DataFrame
+    y_true: IntArray
+    y_score: FloatArray
+    y_pred: IntArray
+    sensitive: pd.DataFrame
+    case_ids: tuple[str, ...]
+    model: LoadedModel
+    data_digest: Digest
+    scores_digest: Digest
+    environment: dict[str, str]
+    environment_digest: Digest
+    notes: tuple[str, ...]
+    protected_inputs: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.y_true)
+
+
+# --- reading -----------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Make modules beside the plan importable while they are looked up."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(str(folder))
+
+
+def _import_object(path: str, field: str, folder: Path) -> Any:
+    module_name, _, attribute = path.partition(":")
+    with _importable(folder):
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f'{field} is "{path}": {error.msg}; expected package.module:name that can be '
+                "imported here or from the plan's folder"
+            ) from None
+    if not hasattr(module, attribute):
+        public = [name for name in dir(module) if not name.startswith("_")]
+        raise InputError(
+            f'{field} is "{path}": {module_name} has no "{attribute}"'
+            + did_you_mean(attribute, public)
+        )
+    return getattr(module, attribute)
+
+
+def _is_import(path: str) -> bool:
+    head, sep, tail = path.partition(":")
+    return bool(sep) and tail.isidentifier() and all(p.isidentifier() for p in head.split("."))
+
+
+def _existing(path: str, field: str, folder: Path, suffixes: Sequence[str]) -> Path:
+    file = Path(path)
+    file = file if file.is_absolute() else folder / file
+    accepted = ", ".join(suffixes) + " or package.module:name"
+    if file.suffix not in suffixes:
+        raise InputError(f'{field} is "{path}"; expected {accepted}')
+    if not file.is_file():
+        raise InputError(f'{field} is "{path}": there is no such file; expected {accepted}')
+    return file
+
+
+def read_data(path: str, *, folder: str | Path = ".", field: str = "data.path") -> pd.DataFrame:
+    """Read a table: ``.parquet``, ``.csv`` or ``package.module:function``.
+
+    Args:
+        path: as written in the plan; relative paths start at ``folder``.
+        folder: the plan's folder.
+        field: the plan's key, for error messages.
+
+    Raises:
+        InputError: no such file or function, or not a table.
+    """
+    folder = Path(folder)
+    if _is_import(path):
+        found = _import_object(path, field, folder)
+        table = found() if callable(found) else found
+        if not isinstance(table, pd.DataFrame):
+            raise InputError(
+                f'{field} is "{path}", which gave a {type(table).__name__}; expected a DataFrame'
+            )
+        return table
+    file = _existing(path, field, folder, (".parquet", ".csv"))
+    try:
+        return pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
+    except Exception as error:
+        raise InputError(
+            f'{field} is "{path}", which cannot be read as {file.suffix[1:]}: {error}'
+        ) from error
+
+
+def read_model(
+    path: str,
+    *,
+    folder: str | Path = ".",
+    trust: bool = False,
+    trusted_types: Sequence[str] = (),
+) -> LoadedModel:
+    """Read a model: ``.skops``, ``.joblib`` (with ``trust``) or ``package.module:object``.
+
+    Args:
+        path: as written in the plan; relative paths start at ``folder``.
+        folder: the plan's folder.
+        trust: allow a joblib file, whose loading can run any code.
+        trusted_types: types in a skops file that the plan vouches for.
+
+    Raises:
+        UntrustedModelError: the file has types that nobody allowed.
+        InputError: no such file or object, or it cannot be loaded.
+    """
+    folder = Path(folder)
+    if _is_import(path):
+        found = _import_object(path, "model.path", folder)
+        is_model = hasattr(found, "predict") or hasattr(found, "predict_proba")
+        model = found if is_model or not callable(found) else found()
+        return model_in_memory(model, source=path)
+    file = _existing(path, "model.path", folder, (".skops", ".joblib"))
+    if file.suffix == ".joblib":
+        if not trust:
+            raise UntrustedModelError(
+                f'model.path is "{path}": loading a joblib file can run any code in it; save the '
+                "model as .skops, or set model.trust = true if you made this file yourself"
+            )
+        import joblib
+
+        load: Callable[[], Any] = lambda: joblib.load(file)  # noqa: E731
+    else:
+        import skops.io
+
+        try:
+            untrusted = skops.io.get_untrusted_types(file=file)
+        except Exception as error:
+            raise InputError(
+                f'model.path is "{path}", which is not a skops file: {error}'
+            ) from error
+        allowed = {*REVIEWED_TYPES, *trusted_types}
+        strangers = [t for t in untrusted if t not in allowed]
+        if strangers:
+            raise UntrustedModelError(
+                f'model.path is "{path}", which contains types that nobody has allowed:\n'
+                + "\n".join(f"  • {t}" for t in sorted(strangers))
+                + "\nIf you know them, add them to model.trusted_types in the plan.",
+                strangers,
+            )
+        load = lambda: skops.io.load(file, trusted=sorted(set(untrusted)))  # noqa: E731
+    try:
+        model = load()
+    except Exception as error:
+        version = importlib.metadata.version("scikit-learn")
+        raise InputError(
+            f'model.path is "{path}", which cannot be loaded with scikit-learn {version}: '
+            f"{type(error).__name__}: {error}. A model saved by another scikit-learn often does "
+            "not load; install the version that saved it."
+        ) from error
+    return LoadedModel(model, source=path, digest=digest_file(file), digest_of="the file's bytes")
+
+
+def model_in_memory(model: Any, *, source: str = "object in memory") -> LoadedModel:
+    """Describe a model that was handed over as an object."""
+    import pickle
+
+    try:
+        raw = pickle.dumps(model, protocol=5)
+    except Exception:
+        # A lambda or an open connection: its code cannot be pinned, its scores are.
+        return LoadedModel(model, source, digest_bytes(repr(type(model)).encode()), "its type only")
+    return LoadedModel(model, source, digest_bytes(raw), "the pickled object")
+
+
+# --- digests -----------------------------------------------------------------
+
+
+def _column_bytes(column: pd.Series) -> tuple[str, list[bytes]]:
+    """One column as (kind, chunks): big-endian float64, or UTF-8 texts with lengths."""
+    missing = column.isna().to_numpy()
+    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan).astype(">f8")
+        values[missing] = 0.0
+        return "number", [values.tobytes(), np.packbits(missing).tobytes()]
+    texts = [b"" if gone else str(v).encode() for v, gone in zip(column, missing, strict=True)]
+    lengths = np.array([len(t) for t in texts], dtype=">u4").tobytes()
+    return "text", [lengths, b"".join(texts), np.packbits(missing).tobytes()]
+
+
+def digest_frame(frame: pd.DataFrame) -> Digest:
+    """SHA-256 of a table's names and values, in order; the index is left out."""
+    columns = ((str(name), *_column_bytes(frame[name])) for name in frame.columns)
+    return digest_columns(columns)
+
+
+def _environment() -> dict[str, str]:
+    found = {
+        "python": platform.python_version(),
+        "platform": f"{sys.platform} {platform.machine()}",
+    }
+    for name in ("hitl-audit", "numpy", "pandas", "scikit-learn", "shap", "lime", "fairlearn"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+# --- checking ----------------------------------------------------------------
+
+
+def _as_frame(X: Any) -> pd.DataFrame:
+    if isinstance(X, pd.DataFrame):
+        return X
+    if hasattr(X, "to_pandas"):  # polars, pyarrow
+        return pd.DataFrame(X.to_pandas())
+    array = np.asarray(X)
+    if array.ndim != 2:
+        raise InputError(f"X has shape {array.shape}; expected a DataFrame or a 2-D array")
+    return pd.DataFrame(array, columns=[f"x{i}" for i in range(array.shape[1])])
+
+
+def _missing_columns(wanted: Sequence[str], frame: pd.DataFrame, field: str) -> None:
+    absent = [c for c in wanted if c not in frame.columns]
+    if absent:
+        have = [str(c) for c in frame.columns]
+        raise InputError(
+            "\n".join(
+                f'{field} needs column "{c}", which the data do not have{did_you_mean(c, have)}'
+                for c in absent
+            )
+            + f"\nThe data have: {', '.join(have)}"
+        )
+
+
+def _groups(column: pd.Series, name: str) -> pd.Series:
+    """A sensitive attribute as text; whole numbers lose their ".0", missing is "unknown"."""
+    missing = column.isna()
+    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
+        column = column.astype("Int64")
+    labels = column.astype(str).where(~missing, UNKNOWN)
+    distinct = labels.nunique()
+    if distinct > MAX_GROUPS:
+        raise InputError(
+            f'sensitive attribute "{name}" has {distinct} different values; expected at most '
+            f"{MAX_GROUPS} groups (put a number such as an age into bands first)"
+        )
+    return labels
+
+
+def _model_features(model: Any, frame: pd.DataFrame, plan: AuditPlan) -> list[str]:
+    if plan.data.features is not None:
+        _missing_columns(plan.data.features, frame, "data.features")
+        return list(plan.data.features)
+    names = getattr(model, "feature_names_in_", None)
+    if names is not None:
+        _missing_columns([str(n) for n in names], frame, "the model")
+        return [str(n) for n in names]
+    outside = {plan.data.target, plan.data.id, *plan.data.sensitive, *plan.data.excluded}
+    return [c for c in frame.columns if c not in outside]
+
+
+def _targets(y: Any, plan: AuditPlan) -> tuple[IntArray, pd.Series]:
+    column = pd.Series(np.asarray(y) if not isinstance(y, pd.Series) else y.to_numpy())
+    missing = column.isna()
+    if missing.any():
+        rows = ", ".join(str(i + 1) for i in np.flatnonzero(missing)[:5])
+        raise InputError(
+            f"the target is missing in {int(missing.sum())} of {len(column)} rows (first: row "
+            f"{rows}); an audit needs the recorded outcome of every row: drop these rows first"
+        )
+    values = column.unique().tolist()
+    if plan.data.favorable not in values:
+        raise InputError(
+            f"data.favorable is {plan.data.favorable!r}, which the target never is; it is "
+            + ", ".join(repr(v) for v in values[:10])
+        )
+    if len(values) == 1:
+        raise InputError(
+            f"every row has the same outcome ({values[0]!r}); expected both outcomes in the data"
+        )
+    if len(values) > 2:
+        raise InputError(
+            f"the target has {len(values)} different values "
+            f"({', '.join(repr(v) for v in values[:10])}); expected two: this version audits "
+            "binary decisions"
+        )
+    return np.asarray(column == plan.data.favorable, dtype=np.int64), column
+
+
+def _predictor(model: Any, plan: AuditPlan, target: pd.Series) -> Predictor:
+    favorable: Any = plan.data.favorable
+    column = 1
+    output = plan.model.output
+    if output == "label":
+        if not hasattr(model, "predict"):
+            raise InputError('model.output is "label", but the model has no predict method')
+    elif hasattr(model, "predict_proba"):
+        classes = list(getattr(model, "classes_", [None, favorable]))
+        if len(classes) != 2:
+            raise InputError(
+                f"the model has {len(classes)} classes; expected two: this version audits binary "
+                "decisions"
+            )
+        if favorable not in classes:
+            raise InputError(
+                f"data.favorable is {favorable!r}, which is not a class of the model; accepted: "
+                + ", ".join(repr(c) for c in classes)
+            )
+        column = classes.index(favorable)
+    elif not callable(model):
+        raise InputError(
+            f"the model is a {type(model).__name__} without predict_proba; expected a classifier "
+            'with predict_proba, a callable that returns probabilities, or model.output = "label"'
+        )
+    return Predictor(model, output, column, favorable, plan.model.threshold)
+
+
+def _fitted_encoders(model: Any) -> Iterator[tuple[Sequence[str], Any]]:
+    """Fitted one-hot and ordinal encoders inside a pipeline, with their raw columns."""
+    steps = [step for _, step in getattr(model, "steps", [])] or [model]
+    for step in steps:
+        for _, transformer, columns in getattr(step, "transformers_", []):
+            inner = [s for _, s in getattr(transformer, "steps", [])] or [transformer]
+            for part in inner:
+                if hasattr(part, "categories_") and len(part.categories_) == len(columns):
+                    yield [str(c) for c in columns], part
+
+
+def _notes(
+    X: pd.DataFrame, sensitive: pd.DataFrame, model: Any, protected: Sequence[str]
+) -> tuple[str, ...]:
+    notes = []
+    constant = [str(c) for c in X.columns if X[c].nunique(dropna=False) == 1]
+    if constant:
+        notes.append(
+            f"Constant in these data, so their influence cannot be seen: {', '.join(constant)}."
+        )
+    for columns, encoder in _fitted_encoders(model):
+        for name, known in zip(columns, encoder.categories_, strict=True):
+            values = X[name].dropna()
+            unseen = values[~values.isin(list(known))]
+            if len(unseen):
+                shown = ", ".join(str(v) for v in unseen.unique()[:5])
+                notes.append(
+                    f"{name} has values the model never saw in training ({shown}) in "
+                    f"{len(unseen)} of {len(X)} rows."
+                )
+    gaps = X.isna().sum()
+    gaps = gaps[gaps > 0]
+    if len(gaps):
+        notes.append(
+            "Missing values in model inputs: "
+            + ", ".join(f"{name} ({int(k)} rows)" for name, k in gaps.items())
+            + "."
+        )
+    for name in sensitive.columns:
+        sizes = sensitive[name].value_counts()
+        unknown = int(sizes.get(UNKNOWN, 0))
+        if unknown:
+            notes.append(
+                f"{name} is unknown for {unknown} of {len(X)} rows; they are a group of their own."
+            )
+        alone = [str(g) for g in sizes[sizes == 1].index]
+        if alone:
+            notes.append(f"{name} has groups with a single member: {', '.join(alone)}.")
+    if protected:
+        notes.append(
+            f"The model reads these protected attributes directly: {', '.join(protected)}."
+        )
+    return tuple(notes)
+
+
+def build_inputs(
+    model: Any,
+    X: Any,
+    y: Any,
+    *,
+    plan: AuditPlan,
+    sensitive: pd.DataFrame | None = None,
+    ids: Sequence[Any] | None = None,
+    loaded: LoadedModel | None = None,
+) -> AuditInputs:
+    """Check a model and its data, score every row once, and freeze both.
+
+    Args:
+        model: a fitted binary classifier or a callable (see :class:`Predictor`).
+        X: n rows; a DataFrame, or anything with ``to_pandas`` or 2-D shape. May
+            hold more columns than the model reads.
+        y: recorded outcome per row.
+        plan: names the favorable value, sensitive attributes, threshold.
+        sensitive: the sensitive attributes, if they are not columns of ``X``.
+        ids: one per row, unique; they stay here and are not published.
+        loaded: where the model came from, if it was read from a file.
+
+    Raises:
+        InputError: names what was found, what is accepted and where.
+    """
+    frame = _as_frame(X)
+    n = len(frame)
+    if n == 0:
+        raise InputError("the data have no rows")
+    repeated = frame.columns[frame.columns.duplicated()].tolist()
+    if repeated:
+        raise InputError(f"the data have columns of the same name: {', '.join(map(str, repeated))}")
+    for name, other in (("y", y), ("sensitive", sensitive), ("ids", ids)):
+        if other is not None and len(other) != n:
+            raise InputError(
+                f"{name} has {len(other)} rows and X has {n}; expected the same number"
+            )
+    if ids is not None:
+        listed = pd.Series(list(ids))
+        twice = listed[listed.duplicated()]
+        if len(twice):
+            raise InputError(
+                f"{len(twice)} ids occur more than once (first: {twice.iloc[0]!r}); expected one "
+                "row per id"
+            )
+    y_true, target = _targets(y, plan)
+    if sensitive is None:
+        _missing_columns(plan.data.sensitive, frame, "data.sensitive")
+        sensitive = frame[list(plan.data.sensitive)]
+    groups = pd.DataFrame(
+        {str(c): _groups(sensitive[c].reset_index(drop=True), str(c)) for c in sensitive}
+    )
+    for attribute, wanted in plan.data.reference.items():
+        present = sorted(groups[attribute].unique())
+        if wanted not in present:
+            raise InputError(
+                f'data.reference.{attribute} is "{wanted}"; accepted: {", ".join(present)}'
+                + did_you_mean(wanted, present)
+            )
+    features = _model_features(model, frame, plan)
+    if plan.data.target in features:
+        raise InputError(f'the target "{plan.data.target}" is among the model\'s inputs')
+    case_ids = tuple(f"case-{i + 1:0{len(str(n))}d}" for i in range(n))
+    groups.index = pd.Index(case_ids)
+    inputs = frame[features].set_axis(pd.Index(case_ids), axis=0)
+    predictor = _predictor(model, plan, target)
+    with warnings.catch_warnings():
+        # Unseen categories are reported below in words; scikit-learn's warning repeats it.
+        warnings.filterwarnings("ignore", message="Found unknown categories", category=UserWarning)
+        y_score = predictor.score(inputs)
+    protected = tuple(str(c) for c in groups if c in features)
+    environment = _environment()
+    outcome = pd.DataFrame({"y": y_true}, index=inputs.index)
+    for array in (y_true, y_score):
+        array.setflags(write=False)
+    y_pred = predictor.decide(y_score)
+    y_pred.setflags(write=False)
+    return AuditInputs(
+        predictor=predictor,
+        X=inputs,
+        y_true=y_true,
+        y_score=y_score,
+        y_pred=y_pred,
+        sensitive=groups,
+        case_ids=case_ids,
+        model=loaded or model_in_memory(model),
+        data_digest=digest_frame(
+            pd.concat([inputs, outcome, groups.add_prefix("sensitive:")], axis=1)
+        ),
+        scores_digest=digest_frame(pd.DataFrame({"score": y_score})),
+        environment=environment,
+        environment_digest=digest(environment),
+        notes=_notes(inputs, groups, model, protected),
+        protected_inputs=protected,
+    )
