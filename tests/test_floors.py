@@ -1,0 +1,105 @@
+"""Imports run downward only: this reads them from the source and says so."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "hitl_audit"
+
+# Longest prefix wins. A module may import from lower floors and from its own
+# part (the same name here); neighbours on one floor do not know each other,
+# but for the pairs in NEIGHBOURS.
+FLOORS = {
+    "errors": 0,
+    "canonical": 0,
+    "findings": 0,
+    "charts": 0,
+    "intervals": 0,
+    "files": 1,
+    "plan": 1,
+    "inputs": 1,
+    "signing": 1,
+    "explain": 2,
+    "fairness": 2,
+    "performance": 2,
+    "review": 2,
+    "dossier": 3,
+    "results": 3,
+    "verification": 3,
+    "examples": 3,
+    "report": 4,
+    "widgets": 5,
+    "audit": 6,
+    "demo": 7,
+    "cli": 8,
+    "__main__": 9,
+}
+NEIGHBOURS = {
+    ("findings", "canonical"),
+    ("canonical", "errors"),
+    ("charts", "errors"),
+    ("findings", "errors"),
+    ("intervals", "errors"),
+    ("findings", "intervals"),
+    ("inputs", "plan"),
+    ("inputs", "files"),
+    ("signing", "files"),
+    ("results", "dossier"),
+}
+
+
+def modules() -> list[Path]:
+    return sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
+
+
+def part_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            if node.module == "hitl_audit":
+                found |= {f"hitl_audit.{alias.name}" for alias in node.names}
+            else:
+                found.add(node.module)
+    return {name for name in found if name.startswith("hitl_audit.")}
+
+
+def test_every_part_has_a_floor() -> None:
+    parts = {p.relative_to(PACKAGE).parts[0].removesuffix(".py") for p in modules()}
+    assert parts == set(FLOORS)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_run_downward(path: Path) -> None:
+    here = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for name in imports(path):
+        there = part_of(name)
+        if there == here or (here, there) in NEIGHBOURS:
+            continue
+        assert FLOORS[there] < FLOORS[here], (
+            f"{path.name} (floor {FLOORS[here]}, {here}) imports {name} (floor {FLOORS[there]})"
+        )
+
+
+FILE_TOUCHERS = {"inputs", "files", "signing", "verification", "report", "review", "dossier", "demo", "cli", "examples", "audit", "widgets"}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_only_the_edges_touch_files(path: Path) -> None:
+    here = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if here in FILE_TOUCHERS or path.name == "canonical.py":
+        return
+    calls = {
+        node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+    }
+    touching = {"open", "write_bytes", "write_text", "read_bytes", "read_text", "unlink", "mkdir"}
+    assert not calls & touching
