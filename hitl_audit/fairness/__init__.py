@@ -1,0 +1,1 @@
+"""Group metrics with exact counts and intervals."""
