@@ -12,7 +12,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from enum import Enum
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NewType
 
@@ -49,7 +51,7 @@ def plain(value: Any) -> Any:
     """Turn a value into plain JSON types: dict, list, str, int, float, bool, None.
 
     Dataclasses become objects, enums their values, times UTC text, NumPy
-    scalars Python numbers. A float that is not finite becomes ``None``: JSON
+    scalars Python numbers, exact fractions and decimals text (``4/5``). A float that is not finite becomes ``None``: JSON
     has no word for it, and a number that could not be computed is *absent*.
 
     Raises:
@@ -61,6 +63,8 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, Fraction | Decimal):
+        return str(value)
     if isinstance(value, datetime):
         return utc_text(value)
     if isinstance(value, date):

@@ -15,6 +15,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated, Any, Literal, get_args
 
+import tomli_w
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -27,7 +28,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from hitl_audit.canonical import Digest, canonical_bytes, digest_bytes, utc_text
+from hitl_audit.canonical import Digest, digest_bytes, utc_text
 from hitl_audit.errors import PlanError, did_you_mean
 from hitl_audit.findings import Criterion
 
@@ -43,6 +44,7 @@ __all__ = [
     "ReviewSection",
     "Role",
     "parse_lock",
+    "role_field",
     "register",
 ]
 
@@ -220,7 +222,11 @@ class CriterionSection(_Section):
 
 
 class ExplainSection(_Section):
-    """``[explain]``: how the model is explained."""
+    """``[explain]``: how the model is explained.
+
+    An explanation counts as reliable if SHAP and LIME agree on the sign of at
+    least ``sign_agreement_at_least`` of its ``top`` features.
+    """
 
     methods: tuple[Literal["shap", "lime"], ...] = ("shap", "lime")
     background: int = Field(100, ge=1, le=100_000)
@@ -228,6 +234,7 @@ class ExplainSection(_Section):
     lime_samples: int = Field(1000, ge=100)
     lime_seeds: int = Field(5, ge=2)
     top: int = Field(5, ge=1)
+    sign_agreement_at_least: float = Field(0.6, ge=0, le=1)
 
 
 class ReviewSection(_Section):
@@ -260,7 +267,12 @@ class Role(_Section):
     @property
     def field(self) -> str:
         """Name of the signature field in the PDF, for example ``data-scientist``."""
-        return re.sub(r"[^a-z0-9]+", "-", self.role.lower()).strip("-")
+        return role_field(self.role)
+
+
+def role_field(role: str) -> str:
+    """Name of a role's signature field: ``data scientist`` → ``data-scientist``."""
+    return re.sub(r"[^a-z0-9]+", "-", role.lower()).strip("-")
 
 
 DEFAULT_ROLES = (
@@ -369,14 +381,14 @@ class AuditPlan(_Section):
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any], *, name: str = "plan") -> AuditPlan:
-        """Build a plan in memory; its source is its canonical JSON.
+        """Build a plan in memory; its source is the TOML that says the same.
 
         Raises:
             PlanError: as :meth:`from_toml`.
         """
         plan = cls._build(dict(table), b"", name)
-        plan._source = canonical_bytes(plan.model_dump(mode="json", exclude_none=True))
-        return plan
+        said = plan.model_dump(exclude_none=True, exclude_defaults=True)
+        return cls.from_toml(tomli_w.dumps(said), name=name)
 
     @classmethod
     def _build(cls, table: dict[str, Any], source: bytes, name: str) -> AuditPlan:

@@ -1,0 +1,334 @@
+"""The command line. Each command's body calls one function and prints what it answered."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from hitl_audit.errors import AuditError, MissingDependencyError
+
+__all__ = ["main"]
+
+PASSPHRASE_VARIABLE = "HITL_AUDIT_PASSPHRASE"  # noqa: S105
+STATUS_EXIT = {"met": 0, "not met": 1, "insufficient data": 3, "not assessed": 3}
+NEEDS_AUDIT = (
+    "this command needs the parts of hitl-audit that run audits, and {} is not installed; install "
+    'them with: pip install "hitl-audit[audit]"'
+)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _say(text: str = "") -> None:
+    click.echo(text)
+
+
+def _json(value: Any) -> None:
+    from hitl_audit.canonical import plain
+
+    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
+
+
+def _command(body: Callable[..., int | None]) -> Callable[..., NoReturn]:
+    """Turn a user's mistake into one clear message and exit code 2, never a traceback."""
+
+    @wraps(body)
+    def run(*args: Any, **kwargs: Any) -> NoReturn:
+        try:
+            code = body(*args, **kwargs)
+        except AuditError as error:
+            click.echo(f"hitl-audit: {error}", err=True)
+            sys.exit(2)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] == "hitl_audit":
+                raise
+            message = MissingDependencyError(NEEDS_AUDIT.format(error.name))
+            click.echo(f"hitl-audit: {message}", err=True)
+            sys.exit(2)
+        except OSError as error:
+            click.echo(f"hitl-audit: {error.filename or 'file'}: {error.strerror or error}", err=True)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            click.echo("\nhitl-audit: stopped; what was there before is unchanged", err=True)
+            sys.exit(130)
+        sys.exit(code or 0)
+
+    return run
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+
+
+@contextmanager
+def _steps() -> Iterator[Callable[[str, float], None]]:
+    """Progress on standard error: a bar in a terminal, nothing in a pipe."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    with Progress(
+        BarColumn(30),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("starting", total=1.0)
+        yield lambda step, share: bar.update(task, description=step, completed=share)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 92})
+@click.version_option(package_name="hitl-audit", prog_name="hitl-audit")
+def main() -> None:
+    """Audit a model that decides about people, and sign what was found."""
+
+
+@main.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("reports/mortgage"),
+    show_default=True,
+    help="Folder for the audit; made if needed.",
+)
+@click.option(
+    "--simulate-reviewers",
+    is_flag=True,
+    help="Let a program judge the cases; every page then says SIMULATED JUDGMENTS.",
+)
+@as_json
+@_command
+def demo(out: Path, simulate_reviewers: bool, as_json: bool) -> int:
+    """Run the built-in mortgage audit, from real data to a signed, verified PDF."""
+    from hitl_audit.demo import demonstrate
+    from hitl_audit.words import demonstration_words
+
+    with _steps() as progress:
+        made = demonstrate(out, now=_now, progress=progress, simulate_reviewers=simulate_reviewers)
+    if as_json:
+        _json(
+            {
+                "folder": str(made.folder),
+                "report": str(made.folder / "report.pdf"),
+                "findings": made.results.findings,
+                "verification": made.verification.to_dict(),
+            }
+        )
+    else:
+        _say(demonstration_words(made))
+    return 0
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--example", metavar="NAME", help="Start from a built-in audit: mortgage.")
+@as_json
+@_command
+def init(folder: Path, example: str | None, as_json: bool) -> int:
+    """Write a commented plan, and a notebook, into a new audit folder."""
+    from hitl_audit.start import start_audit
+
+    written = start_audit(folder, example=example)
+    if as_json:
+        _json({"folder": str(folder), "written": [str(p) for p in written]})
+    else:
+        _say(f"Written to {folder}: {', '.join(p.name for p in written)}")
+        _say(f"Next: edit {folder / 'audit.toml'}, then run: hitl-audit run {folder}")
+    return 0
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--reregister",
+    metavar="REASON",
+    default="",
+    help="Register a plan that was changed after results were known; the document says so.",
+)
+@as_json
+@_command
+def run(folder: Path, reregister: str, as_json: bool) -> int:
+    """Register the plan, compute the results and print what was found.
+
+    Exit code: 0 all criteria met, 1 some not met, 3 some undecided and none not met.
+    """
+    from hitl_audit.audit import Audit
+    from hitl_audit.words import findings_words
+
+    with _steps() as progress:
+        results = Audit.open(folder, now=_now).run(progress=progress, reregister=reregister)
+    status = str(results.evidence.status)
+    if as_json:
+        _json(
+            {
+                "status": status,
+                "findings": results.findings,
+                "evidence": str(folder / "results" / "evidence.json"),
+            }
+        )
+    else:
+        _say(findings_words(results.evidence))
+        _say(f"\nNext: hitl-audit report {folder}")
+    return STATUS_EXIT[status] if results.findings else 0
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--replace", is_flag=True, help="Replace a report that is already signed.")
+@as_json
+@_command
+def report(folder: Path, replace: bool, as_json: bool) -> int:
+    """Make the document: report.pdf, report.html and evidence.json."""
+    from hitl_audit.audit import report_from
+
+    with _steps() as progress:
+        progress("writing the document", 0.2)
+        made = report_from(folder, now=_now())
+        path = made.save(folder, replace=replace)
+    if as_json:
+        _json(
+            {
+                "report": str(path),
+                "document_id": made.document.document_id,
+                "roles": [f.role for f in made.signatures],
+            }
+        )
+    else:
+        _say(f"Written: {path}, {folder / 'report.html'}, {folder / 'evidence.json'}")
+        first = made.plan_roles[0].role
+        _say(f'Next: hitl-audit sign {folder} --role "{first}" --key KEY.p12')
+    return 0
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--role", required=True, metavar="ROLE", help="Who you sign as, as in the plan.")
+@click.option(
+    "--key",
+    "key_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Your key (PKCS#12). Default: the one that 'keys new' makes.",
+)
+@click.option(
+    "--passphrase-file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help=f"Read the passphrase from a file (or set {PASSPHRASE_VARIABLE}); else you are asked.",
+)
+@as_json
+@_command
+def sign(
+    folder: Path, role: str, key_file: Path | None, passphrase_file: Path | None, as_json: bool
+) -> int:
+    """Add this role's signature to report.pdf in DIR."""
+    from hitl_audit.audit import sign_folder
+    from hitl_audit.signing.keys import default_key_path, load_key
+
+    path = key_file or default_key_path()
+    key = load_key(path, _passphrase(passphrase_file, f"Passphrase of {path}"))
+    signed = sign_folder(folder, key, role=role, now=_now())
+    if as_json:
+        _json({"report": str(folder / "report.pdf"), "role": role, "fingerprint": key.fingerprint})
+        return 0
+    _say(f"Signed as {role}: {folder / 'report.pdf'}")
+    _say(f"Your key: {key.name}, {key.fingerprint_words}")
+    still = [f.role for f in signed if not f.signed]
+    _say(f"Still open: {', '.join(still)}" if still else "Every role has signed.")
+    return 0
+
+
+@main.command()
+@click.argument("path", metavar="FILE-or-DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--trust",
+    multiple=True,
+    metavar="CERT",
+    help="Trust this certificate: a PEM or DER file, or a SHA-256 fingerprint. Repeatable.",
+)
+@as_json
+@_command
+def verify(path: Path, trust: tuple[str, ...], as_json: bool) -> int:
+    """Check a report: intact? who signed? when? changed since?
+
+    Exit code: 0 valid, 1 invalid, 3 valid but a signer is unknown.
+    """
+    from hitl_audit.verification import verify as check
+
+    result = check(path, trust=trust, now=_now)
+    if as_json:
+        _json(result.to_dict())
+    else:
+        _say(result.words())
+    return result.exit_code
+
+
+@main.group()
+def keys() -> None:
+    """Make and look at signing keys."""
+
+
+@keys.command("new")
+@click.option("--name", required=True, help="Your name, as it shall appear in documents.")
+@click.option("--email", default="", help="Your email address.")
+@click.option("--organization", default="", help="Your organization.")
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Where to write it. Default: ~/.config/hitl-audit/key.p12",
+)
+@click.option(
+    "--passphrase-file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help=f"Read the passphrase from a file (or set {PASSPHRASE_VARIABLE}); else you are asked.",
+)
+@as_json
+@_command
+def keys_new(
+    name: str,
+    email: str,
+    organization: str,
+    out: Path | None,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> int:
+    """Make a self-signed signing key (P-256, PKCS#12, protected by a passphrase)."""
+    from hitl_audit.signing.keys import default_key_path, new_key
+
+    path = out or default_key_path()
+    secret = _passphrase(passphrase_file, "New passphrase", confirm=True)
+    key = new_key(
+        path, name=name, email=email, organization=organization, passphrase=secret, now=_now
+    )
+    if as_json:
+        _json({"key": str(path), "name": key.name, "fingerprint": key.fingerprint})
+        return 0
+    _say(f"Written: {path} (keep it, and the passphrase, to yourself)")
+    _say(f"Fingerprint: {key.fingerprint_words}")
+    _say("Give this fingerprint to those who will verify your signature, by another way than the")
+    _say("report itself: in person, or on your organization's website.")
+    return 0
+
+
+def _passphrase(file: Path | None, prompt: str, *, confirm: bool = False) -> bytes:
+    """From a file, the environment, or a hidden prompt; never from the command line."""
+    if file is not None:
+        return file.read_bytes().rstrip(b"\r\n")
+    if PASSPHRASE_VARIABLE in os.environ:
+        return os.environ[PASSPHRASE_VARIABLE].encode()
+    secret: str = click.prompt(prompt, hide_input=True, confirmation_prompt=confirm)
+    return secret.encode()

@@ -1,0 +1,685 @@
+"""One audit run: from inputs and a registered plan to results, and to evidence.
+
+:class:`Evidence` is everything the document may say: frozen, plain, with its
+JSON form in ``evidence.json``. :class:`AuditResults` adds what stays on this
+machine: the explanations of single cases and the data behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import TypeAdapter, ValidationError
+
+from hitl_audit.canonical import Digest, canonical_bytes, digest_bytes, plain, utc_text
+from hitl_audit.errors import InputError, PlanError
+from hitl_audit.explain.explain import explain
+from hitl_audit.explain.explanation import Explanation
+from hitl_audit.explain.quality import ExplanationQuality, quality
+from hitl_audit.explain.raw_features import sample_rows
+from hitl_audit.fairness.group_metrics import GapSummary, GroupMetrics, group_metrics
+from hitl_audit.findings import Comparison, Finding, Status, evaluate, metric_words
+from hitl_audit.groups import TIMES, UNKNOWN
+from hitl_audit.inputs import AuditInputs, digest_frame
+from hitl_audit.performance import Performance, performance
+from hitl_audit.plan import AuditPlan, PlanLock
+from hitl_audit.review.ledger import Checkpoint
+from hitl_audit.review.oversight import Oversight, summarise
+from hitl_audit.review.sampling import CaseSample, sample_cases
+
+__all__ = [
+    "AuditResults",
+    "Evidence",
+    "ExplanationRecord",
+    "History",
+    "Importance",
+    "Provenance",
+    "read_evidence",
+    "read_sample",
+    "run_audit",
+]
+
+EXPLAINED_ROWS = 2000
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class AuditRecord:
+    """What was audited and for whom, in the plan's words."""
+
+    title: str
+    purpose: str
+    owner: str
+    intended_use: str
+    not_covered: tuple[str, ...]
+    decision: str
+    favorable_label: str
+    unfavorable_label: str
+
+
+@dataclass(frozen=True)
+class PlanRecord:
+    """The registered plan: digest, time, history of registrations, and how it reads."""
+
+    digest: str
+    registered_at: str
+    changed_after_results: bool
+    registrations: tuple[tuple[str, str, bool, str], ...]
+    confidence: float
+    min_group: int
+    seed: int
+    review_cases: int
+    review_design: str
+    reviewers_per_case: int
+    protocol: str
+    roles: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """The audited model."""
+
+    name: str
+    version: str
+    description: str
+    source: str
+    digest: str
+    digest_of: str
+    kind: str
+    output: str
+    threshold: float
+    scores_digest: str
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """The audited rows; ``features`` as (column, words), ``excluded`` as (column, reason)."""
+
+    description: str
+    source: str
+    digest: str
+    rows: int
+    favorable_rows: int
+    target: str
+    sensitive: tuple[tuple[str, str], ...]
+    features: tuple[tuple[str, str], ...]
+    excluded: tuple[tuple[str, str], ...]
+    protected_inputs: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class History:
+    """Recorded decisions of people, described by group; the model plays no part in them."""
+
+    source: str
+    digest: str
+    rows: int
+    decisions: GroupMetrics
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Mean absolute attribution of one raw feature, with its interval over cases."""
+
+    feature: str
+    label: str
+    mean_abs: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class ExplanationRecord:
+    """How the model was explained, and what it rests on overall."""
+
+    method: Literal["shap", "lime"]
+    algorithm: str
+    exact: bool
+    scale: str
+    output: str
+    rows: int
+    background_size: int
+    background_digest: str
+    seeds: int
+    max_residual: float
+    notes: tuple[str, ...]
+    importance: tuple[Importance, ...]
+
+
+@dataclass(frozen=True)
+class QualityMeasure:
+    """One measure of how far the explanations can be trusted, over n cases."""
+
+    measure: str
+    meaning: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    method: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a part of the evidence came from: enough to compute it again.
+
+    Attributes:
+        part: the part of the evidence, for example ``"fairness"``.
+        function: the public function that computed it.
+        parameters: its arguments, by name.
+        data_digest: of the rows it was computed on.
+        random_state: the seed, or ``None`` where nothing is random.
+    """
+
+    part: str
+    function: str
+    parameters: dict[str, Any]
+    data_digest: str
+    random_state: int | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Every number of one audit, with its provenance; no rows of people.
+
+    ``created`` is when the results were computed, always after the plan was
+    registered. ``oversight`` and ``ledger`` say what people judged; they are
+    renewed when a document is made.
+    """
+
+    created: str
+    audit: AuditRecord
+    plan: PlanRecord
+    model: ModelRecord
+    data: DataRecord
+    environment: dict[str, str]
+    environment_digest: str
+    performance: Performance
+    fairness: GroupMetrics
+    gaps: tuple[GapSummary, ...]
+    history: History | None
+    explanations: tuple[ExplanationRecord, ...]
+    explanation_quality: tuple[QualityMeasure, ...]
+    findings: tuple[Finding, ...]
+    oversight: Oversight
+    ledger: Checkpoint | None
+    provenance: tuple[Provenance, ...]
+    format: Literal["hitl-audit/evidence/v1"] = "hitl-audit/evidence/v1"
+
+    def to_bytes(self) -> bytes:
+        """The evidence document: canonical JSON (RFC 8785)."""
+        return canonical_bytes(self)
+
+    @property
+    def digest(self) -> Digest:
+        """SHA-256 of :meth:`to_bytes`."""
+        return digest_bytes(self.to_bytes())
+
+    @property
+    def status(self) -> Status:
+        """The worst decision over all criteria."""
+        found = {finding.status for finding in self.findings}
+        for status in (Status.NOT_MET, Status.INSUFFICIENT, Status.NOT_ASSESSED):
+            if status in found:
+                return status
+        return Status.MET if found else Status.NOT_ASSESSED
+
+
+def read_evidence(data: bytes) -> Evidence:
+    """Parse ``evidence.json``.
+
+    Raises:
+        InputError: not evidence of a known version.
+    """
+    try:
+        return TypeAdapter(Evidence).validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(p) for p in first["loc"]) or "the file"
+        raise InputError(
+            f"evidence.json cannot be used: {place}: {first['msg']}; expected "
+            '"hitl-audit/evidence/v1"'
+        ) from None
+
+
+def read_sample(data: bytes) -> CaseSample:
+    """Parse ``results/sample.json``.
+
+    Raises:
+        InputError: not a sample of cases.
+    """
+    try:
+        return TypeAdapter(CaseSample).validate_json(data)
+    except ValidationError as error:
+        raise InputError(f"results/sample.json cannot be used: {error.errors()[0]['msg']}") from None
+
+
+@dataclass(frozen=True)
+class AuditResults:
+    """What one run found, and what stays on this machine.
+
+    Attributes:
+        evidence: every number, without rows of people.
+        inputs: the validated inputs.
+        explanation: SHAP of the explained cases, or ``None``.
+        lime: LIME of the first review cases, or ``None``.
+        quality: how far the explanations can be trusted, per case.
+        sample: the cases that people judge.
+    """
+
+    evidence: Evidence
+    inputs: AuditInputs
+    explanation: Explanation | None
+    lime: Explanation | None
+    quality: ExplanationQuality | None
+    sample: CaseSample
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """One per criterion, decided."""
+        return self.evidence.findings
+
+    @property
+    def fairness(self) -> GroupMetrics:
+        """Group metrics with intervals."""
+        return self.evidence.fairness
+
+    @property
+    def performance(self) -> Performance:
+        """How well the model predicts the recorded outcome."""
+        return self.evidence.performance
+
+    @property
+    def history(self) -> GroupMetrics | None:
+        """Recorded decisions of people, by group."""
+        return self.evidence.history.decisions if self.evidence.history else None
+
+    def frame(self) -> pd.DataFrame:
+        """The findings, one row per group compared."""
+        rows = [
+            {
+                "finding": finding.id,
+                "criterion": verdict.comparison.metric,
+                "by": verdict.comparison.attribute,
+                "group": verdict.comparison.group,
+                "reference": verdict.comparison.reference,
+                "compare": verdict.comparison.compare,
+                "value": verdict.comparison.value,
+                "low": verdict.comparison.low,
+                "high": verdict.comparison.high,
+                "n": verdict.comparison.count.total,
+                "p_value": verdict.comparison.p_value,
+                "p_adjusted": verdict.comparison.p_adjusted,
+                "status": str(verdict.status),
+                "n_needed": verdict.n_needed,
+            }
+            for finding in self.findings
+            for verdict in finding.verdicts
+        ]
+        return pd.DataFrame(rows).astype({"n_needed": "Int64"}) if rows else pd.DataFrame()
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Case-level tables that stay in the audit folder: scores, attributions."""
+        inputs = self.inputs
+        scores = inputs.sensitive.assign(
+            y_true=inputs.y_true, y_score=inputs.y_score, y_pred=inputs.y_pred
+        )
+        tables = {"scores": scores.rename_axis("case_id").reset_index()}
+        for name, explanation in (("shap", self.explanation), ("lime", self.lime)):
+            if explanation is not None:
+                values = pd.DataFrame(
+                    explanation.values, columns=list(explanation.feature_names)
+                ).assign(base_value=explanation.base_values)
+                values.insert(0, "case_id", explanation.index.astype(str))
+                tables[name] = values
+        return tables
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        items = "".join(
+            f"<li><b>{escape(f.id)} {escape(str(f.status))}</b>: {escape(f.words)}</li>"
+            for f in self.findings
+        )
+        return (
+            f"<p><b>{escape(self.evidence.audit.title)}</b>: {len(self.inputs):,} rows, plan "
+            f"registered {escape(self.evidence.plan.registered_at[:19])} UTC</p><ul>{items}</ul>"
+        )
+
+
+def _explained_rows(inputs: AuditInputs, seed: int) -> pd.DataFrame:
+    """The rows whose explanations make the overall picture: all, or a fixed random draw."""
+    if len(inputs) <= EXPLAINED_ROWS:
+        return inputs.X
+    return sample_rows(inputs.X, EXPLAINED_ROWS, random_state=seed)
+
+
+def _promised(comparisons: tuple[Comparison, ...]) -> tuple[Comparison, ...]:
+    """Without the rows whose group nobody recorded: they are listed, but no promise is about them."""
+    return tuple(c for c in comparisons if UNKNOWN not in c.group.split(TIMES))
+
+
+def _known(value: Any) -> float | None:
+    return None if pd.isna(value) else float(value)
+
+
+def _explanation_record(explanation: Explanation, plan: AuditPlan) -> ExplanationRecord:
+    table = explanation.global_importance(plan.fairness.confidence)
+    return ExplanationRecord(
+        method=explanation.method,
+        algorithm=explanation.algorithm,
+        exact=explanation.exact,
+        scale=explanation.scale,
+        output=str(explanation.output),
+        rows=len(explanation.values),
+        background_size=explanation.background_size,
+        background_digest=explanation.background_digest,
+        seeds=explanation.n_seeds,
+        max_residual=float(np.abs(explanation.residual).max()),
+        notes=explanation.notes,
+        importance=tuple(
+            Importance(
+                feature=str(row.feature),
+                label=plan.label(str(row.feature)),
+                mean_abs=float(row.mean_abs),
+                low=_known(row.low),
+                high=_known(row.high),
+                n=int(row.n),
+            )
+            for row in table.itertuples()
+        ),
+    )
+
+
+def _history(frame: pd.DataFrame, plan: AuditPlan) -> History:
+    """Describe recorded decisions by group: their selection rates, as if people were the model."""
+    wanted = [plan.data.target, *plan.data.sensitive]
+    absent = [c for c in wanted if c not in frame.columns]
+    if absent:
+        raise InputError(f"data.history has no column {', '.join(absent)}; expected all of {wanted}")
+    known = frame[frame[plan.data.target].notna()]
+    decided = (known[plan.data.target] == plan.data.favorable).to_numpy(dtype=int)
+    decisions = group_metrics(
+        decided,
+        decided,
+        sensitive_features=known[list(plan.data.sensitive)],
+        metrics=["selection_rate"],
+        intersections=plan.intersections,
+        reference=plan.data.reference,
+        confidence=plan.fairness.confidence,
+        min_group=plan.fairness.min_group,
+    )
+    return History(plan.data.history, digest_frame(known[wanted]), len(known), decisions)
+
+
+def run_audit(
+    inputs: AuditInputs,
+    plan: AuditPlan,
+    lock: PlanLock,
+    *,
+    now: datetime,
+    history: pd.DataFrame | None = None,
+    progress: Progress = lambda step, share: None,
+) -> AuditResults:
+    """Compute everything the plan asks for.
+
+    Args:
+        inputs: the validated model and data.
+        plan: the registered plan.
+        lock: its registration.
+        now: when the results are made; must be after the registration.
+        history: all recorded decisions, to be described by group.
+        progress: called with the step's name and the share done, 0 to 1.
+
+    Raises:
+        PlanError: the lock is not of this plan, or not earlier than the results.
+        ExplanationError: no explanation agrees with the model.
+    """
+    if lock.current.digest != plan.digest:
+        raise PlanError("the lock is of another plan; register this one first")
+    created = utc_text(now)
+    if not lock.current.registered_at < created:
+        raise PlanError(
+            f"the plan was registered at {lock.current.registered_at}, which is not earlier than "
+            f"the results ({created}); a promise made afterwards cannot be met"
+        )
+    fairness_args = {
+        "metrics": tuple(
+            dict.fromkeys([*plan.fairness.metrics, *(c.metric for c in plan.criteria)])
+        ),
+        "intersections": plan.intersections,
+        "reference": plan.data.reference,
+        "confidence": plan.fairness.confidence,
+        "min_group": plan.fairness.min_group,
+    }
+    progress("performance", 0.0)
+    performance_args = {
+        "threshold": plan.model.threshold,
+        "confidence": plan.fairness.confidence,
+        "min_group": plan.fairness.min_group,
+    }
+    measured = performance(
+        inputs.y_true,
+        inputs.y_score,
+        sensitive_features=inputs.sensitive,
+        random_state=plan.seed,
+        **performance_args,
+    )
+    progress("fairness", 0.15)
+    groups = group_metrics(
+        inputs.y_true, inputs.y_pred, sensitive_features=inputs.sensitive, **fairness_args
+    )
+    gaps = groups.summary(random_state=plan.seed)
+    findings = tuple(
+        evaluate(
+            f"F{i + 1}",
+            criterion.criterion,
+            _promised(groups.comparisons(criterion.metric, criterion.by, criterion.compare)),
+        )
+        for i, criterion in enumerate(plan.criteria)
+    )
+    past = _history(history, plan) if history is not None else None
+    sample = sample_cases(
+        inputs.X,
+        min(plan.review.cases, len(inputs)),
+        design=plan.review.design,
+        strata=inputs.sensitive[plan.review.stratify_by] if plan.review.stratify_by else None,
+        random_state=plan.seed,
+    )
+    shap, lime, trust = _explanations(inputs, plan, sample, progress)
+    provenance = [
+        Provenance("performance", "hitl_audit.performance", performance_args, inputs.data_digest, plan.seed),
+        Provenance("fairness", "hitl_audit.group_metrics", fairness_args, inputs.data_digest, None),
+        Provenance("gaps", "GroupMetrics.summary", {"n_boot": 2000}, inputs.data_digest, plan.seed),
+        Provenance("findings", "hitl_audit.findings.evaluate", {}, inputs.data_digest, None),
+        Provenance(
+            "sample",
+            "hitl_audit.sample_cases",
+            {"n": len(sample.cases), "design": sample.design},
+            inputs.data_digest,
+            plan.seed,
+        ),
+    ]
+    if past is not None:
+        provenance.append(
+            Provenance("history", "hitl_audit.group_metrics", {**fairness_args, "metrics": ["selection_rate"]}, past.digest, None)
+        )
+    for explanation in (shap, lime):
+        if explanation is not None:
+            provenance.append(
+                Provenance(
+                    f"explanations.{explanation.method}",
+                    "hitl_audit.explain",
+                    {
+                        "method": explanation.method,
+                        "algorithm": explanation.algorithm,
+                        "scale": explanation.scale,
+                        "background_digest": explanation.background_digest,
+                        "n_seeds": explanation.n_seeds,
+                    },
+                    digest_frame(explanation.data),
+                    explanation.random_state,
+                )
+            )
+    evidence = Evidence(
+        created=created,
+        audit=AuditRecord(
+            title=plan.audit.title,
+            purpose=plan.audit.purpose,
+            owner=plan.audit.owner,
+            intended_use=plan.audit.intended_use,
+            not_covered=plan.audit.not_covered,
+            decision=plan.audit.decision,
+            favorable_label=plan.audit.favorable_label,
+            unfavorable_label=plan.audit.unfavorable_label,
+        ),
+        plan=PlanRecord(
+            digest=plan.digest,
+            registered_at=lock.current.registered_at,
+            changed_after_results=lock.changed_after_results,
+            registrations=tuple(
+                (r.digest, r.registered_at, r.after_results, r.reason) for r in lock.registrations
+            ),
+            confidence=plan.fairness.confidence,
+            min_group=plan.fairness.min_group,
+            seed=plan.seed,
+            review_cases=len(sample.cases),
+            review_design=sample.design,
+            reviewers_per_case=plan.review.reviewers_per_case,
+            protocol=plan.review.protocol,
+            roles=tuple((r.role, r.signs, r.name) for r in plan.roles),
+        ),
+        model=ModelRecord(
+            name=plan.model.name or type(inputs.predictor.model).__name__,
+            version=plan.model.version,
+            description=plan.model.description,
+            source=inputs.model.source,
+            digest=inputs.model.digest,
+            digest_of=inputs.model.digest_of,
+            kind=_kind(inputs.predictor.model),
+            output=plan.model.output,
+            threshold=plan.model.threshold,
+            scores_digest=inputs.scores_digest,
+        ),
+        data=DataRecord(
+            description=plan.data.description,
+            source=plan.data.path or "table in memory",
+            digest=inputs.data_digest,
+            rows=len(inputs),
+            favorable_rows=int(inputs.y_true.sum()),
+            target=plan.data.target,
+            sensitive=tuple((c, plan.label(c)) for c in inputs.sensitive.columns),
+            features=tuple((str(c), plan.label(str(c))) for c in inputs.X.columns),
+            excluded=tuple(plan.data.excluded.items()),
+            protected_inputs=inputs.protected_inputs,
+            notes=inputs.notes,
+        ),
+        environment=inputs.environment,
+        environment_digest=inputs.environment_digest,
+        performance=measured,
+        fairness=groups,
+        gaps=gaps,
+        history=past,
+        explanations=tuple(_explanation_record(e, plan) for e in (shap, lime) if e is not None),
+        explanation_quality=_quality_measures(trust),
+        findings=findings,
+        oversight=summarise([], sample, confidence=plan.fairness.confidence),
+        ledger=None,
+        provenance=tuple(replace(p, parameters=plain(p.parameters)) for p in provenance),
+    )
+    progress("done", 1.0)
+    return AuditResults(evidence, inputs, shap, lime, trust, sample)
+
+
+def _kind(model: Any) -> str:
+    """What the model is, in its class names: ``Pipeline: ColumnTransformer → GradientBoosting…``."""
+    steps = [type(step).__name__ for _, step in getattr(model, "steps", [])]
+    name = type(model).__name__
+    return f"{name}: {' → '.join(steps)}" if steps else name
+
+
+def _explanations(
+    inputs: AuditInputs, plan: AuditPlan, sample: CaseSample, progress: Progress
+) -> tuple[Explanation | None, Explanation | None, ExplanationQuality | None]:
+    model = inputs.predictor.model
+    scored = inputs.predictor.score if plan.model.output == "label" else model
+    common: dict[str, Any] = {
+        "output": None if plan.model.output == "label" else inputs.predictor.favorable,
+        "random_state": plan.seed,
+    }
+    shap = lime = trust = None
+    if "shap" in plan.explain.methods:
+        progress("explanations (SHAP)", 0.25)
+        rows = _explained_rows(inputs, plan.seed)
+        background = sample_rows(inputs.X, plan.explain.background, random_state=plan.seed)
+        shap = explain(scored, rows, method="shap", background=background, **common)
+    if "lime" in plan.explain.methods:
+        progress("explanations (LIME)", 0.5)
+        rows = inputs.X.loc[list(sample.case_ids[: plan.explain.lime_cases])]
+        lime = explain(
+            scored,
+            rows,
+            method="lime",
+            background=inputs.X,
+            n_seeds=plan.explain.lime_seeds,
+            n_samples=plan.explain.lime_samples,
+            **common,
+        )
+    if shap is not None:
+        progress("how far to trust the explanations", 0.95)
+        compared = shap if lime is None else _rows_of(shap, lime.index)
+        trust = quality(
+            compared,
+            lime,
+            k=plan.explain.top,
+            sign_agreement_at_least=plan.explain.sign_agreement_at_least,
+        )
+    return shap, lime, trust
+
+
+def _rows_of(explanation: Explanation, cases: pd.Index) -> Explanation:
+    """The same explanation for some of its cases, in their order."""
+    places = explanation.index.get_indexer(cases)
+    return replace(
+        explanation,
+        values=explanation.values[places],
+        base_values=explanation.base_values[places],
+        data=explanation.data.iloc[places],
+        predictions=explanation.predictions[places],
+    )
+
+
+def _quality_measures(trust: ExplanationQuality | None) -> tuple[QualityMeasure, ...]:
+    if trust is None:
+        return ()
+    return tuple(
+        QualityMeasure(
+            measure=str(row.measure),
+            meaning=str(row.meaning),
+            value=_known(row.value),
+            low=_known(row.low),
+            high=_known(row.high),
+            n=int(row.n),
+            method=str(row.interval),
+        )
+        for row in trust.summary().itertuples()
+    )
+
+
+def with_oversight(evidence: Evidence, oversight: Oversight, ledger: Checkpoint | None) -> Evidence:
+    """The same evidence with what people judged until now."""
+    return replace(evidence, oversight=oversight, ledger=ledger)
+
+
+def criterion_words(finding: Finding) -> str:
+    """Name of a criterion for tables: ``selection rate by race, ratio``."""
+    criterion = finding.criterion
+    by = f" by {' × '.join(criterion.by)}" if criterion.by else ""
+    return f"{metric_words(criterion.metric)}{by}"
