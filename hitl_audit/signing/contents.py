@@ -1,0 +1,158 @@
+"""What a PDF holds: its attachments, and what differs between two revisions."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from pyhanko.pdf_utils import generic
+from pyhanko.pdf_utils.reader import PdfFileReader
+
+__all__ = ["attachments", "describe_changes", "entry", "items"]
+
+_MAXIMUM_NODES = 100_000
+
+
+def attachments(pdf: bytes) -> dict[str, bytes]:
+    """Return the embedded files by name.
+
+    The bytes of each are bounded by the reader's limits, so a small hostile
+    file cannot fill the memory.
+
+    Raises:
+        ValueError: two attachments of one name, or a broken name tree.
+        pyhanko.pdf_utils.misc.PdfError: not a PDF that can be read.
+    """
+    return _attachments(PdfFileReader(io.BytesIO(pdf)))
+
+
+def describe_changes(old: bytes, new: bytes) -> tuple[str, ...]:
+    """Say in words how a later revision differs from an earlier one.
+
+    This explains a refusal that was decided elsewhere; it never decides.
+    """
+    before, after = PdfFileReader(io.BytesIO(old)), PdfFileReader(io.BytesIO(new))
+    return (
+        *_page_changes(before, after),
+        *_attachment_changes(_attachments(before), _attachments(after)),
+    )
+
+
+def entry(dictionary: Any, key: str, default: Any = None) -> Any:
+    """Return what a key leads to, references followed (pyHanko's ``get`` does not)."""
+    try:
+        return dictionary[key]
+    except KeyError:
+        return default
+
+
+def items(array: Any) -> list[Any]:
+    """Return the items of an array, references followed."""
+    return [array[index] for index in range(len(array))]
+
+
+def _attachments(reader: PdfFileReader) -> dict[str, bytes]:
+    names = entry(entry(reader.root, "/Names", {}), "/EmbeddedFiles")
+    found: dict[str, bytes] = {}
+    if names is None:
+        return found
+    for specification in _name_tree(names):
+        name = str(entry(specification, "/UF") or specification["/F"])
+        if name in found:
+            raise ValueError(f"two attachments are named {name!r}")
+        found[name] = bytes(specification["/EF"]["/F"].data)
+    return found
+
+
+def _name_tree(top: Any) -> Iterator[Any]:
+    """Yield the values of a PDF name tree; a tree that loops ends in an error."""
+    waiting, seen = [top], 0
+    while waiting:
+        seen += 1
+        if seen > _MAXIMUM_NODES:
+            raise ValueError("the list of attachments does not end")
+        node = waiting.pop()
+        yield from items(entry(node, "/Names", ()))[1::2]
+        waiting.extend(items(entry(node, "/Kids", ())))
+
+
+def _page_changes(before: PdfFileReader, after: PdfFileReader) -> Iterator[str]:
+    old, new = list(_pages(before)), list(_pages(after))
+    if len(old) != len(new):
+        yield f"the number of pages went from {len(old)} to {len(new)}"
+        return
+    digest_old, digest_new = _Digester(), _Digester()
+    for number, (a, b) in enumerate(zip(old, new, strict=True), start=1):
+        shown = [key for key in sorted({*a, *b}) if key not in _NOT_DRAWN]
+        if any(
+            digest_old(a.raw_get(k) if k in a else None)
+            != digest_new(b.raw_get(k) if k in b else None)
+            for k in shown
+        ):
+            yield f"the content of page {number} was altered"
+        if digest_old(_notes(a)) != digest_new(_notes(b)):
+            yield f"an annotation on page {number} was added, altered or removed"
+
+
+_NOT_DRAWN = frozenset({"/Parent", "/Annots", "/StructParents", "/Tabs"})
+
+
+def _pages(reader: PdfFileReader) -> Iterator[Any]:
+    waiting, seen = [reader.root["/Pages"]], 0
+    while waiting:
+        seen += 1
+        if seen > _MAXIMUM_NODES:
+            raise ValueError("the list of pages does not end")
+        node = waiting.pop()
+        if "/Kids" in node:
+            waiting.extend(reversed(items(node["/Kids"])))
+        else:
+            yield node
+
+
+def _notes(page: Any) -> list[Any]:
+    """The annotations that are not signature fields."""
+    return [note for note in items(entry(page, "/Annots", ())) if entry(note, "/FT") != "/Sig"]
+
+
+def _attachment_changes(old: dict[str, bytes], new: dict[str, bytes]) -> Iterator[str]:
+    for name in sorted({*old, *new}):
+        if name not in new:
+            yield f"the attachment {name} was removed"
+        elif name not in old:
+            yield f"an attachment {name} was added"
+        elif old[name] != new[name]:
+            yield f"the attachment {name} was replaced"
+
+
+class _Digester:
+    """Digest of an object and all that it refers to, within one reader."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, bytes] = {}
+
+    def __call__(self, value: Any) -> bytes:
+        if isinstance(value, generic.IndirectObject):
+            if value.reference not in self._known:
+                self._known[value.reference] = b"cycle"
+                self._known[value.reference] = self(_resolved(value))
+            return self._known[value.reference]
+        hasher = hashlib.sha256(type(value).__name__.encode())
+        if isinstance(value, generic.DictionaryObject):
+            for key in sorted(value):
+                if key not in ("/Parent", "/P", "/StructParent"):
+                    hasher.update(key.encode() + b"\0" + self(value.raw_get(key)))
+            if isinstance(value, generic.StreamObject):
+                hasher.update(value.encoded_data)
+        elif isinstance(value, list):
+            for item in value:
+                hasher.update(self(item))
+        else:
+            hasher.update(repr(value).encode())
+        return hasher.digest()
+
+
+def _resolved(reference: Any) -> Any:
+    return reference.get_object()
