@@ -198,6 +198,11 @@ class Audit:
             if not dossier.plan_path.exists():
                 # A plan made in memory is written down before its results exist.
                 write_atomically(dossier.plan_path, self.plan.source)
+            elif dossier.plan_path.read_bytes() != self.plan.source:
+                raise PlanError(
+                    f"{dossier.plan_path} differs from the plan of this audit; write the new plan "
+                    "there, or choose another folder"
+                )
             dossier.write_lock(lock)
         self._lock = lock
         with _progress_bar(progress) as step:

@@ -39,6 +39,7 @@ __all__ = [
     "History",
     "Importance",
     "Provenance",
+    "evidence_schema",
     "read_evidence",
     "read_sample",
     "run_audit",
@@ -249,6 +250,16 @@ def read_evidence(data: bytes) -> Evidence:
         ) from None
 
 
+def evidence_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of ``evidence.json``; shipped as ``schemas/evidence.v1.json``."""
+    schema = TypeAdapter(Evidence).json_schema(mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "hitl-audit/evidence/v1",
+        **schema,
+    }
+
+
 def read_sample(data: bytes) -> CaseSample:
     """Parse ``results/sample.json``.
 
@@ -261,7 +272,7 @@ def read_sample(data: bytes) -> CaseSample:
         raise InputError(f"results/sample.json cannot be used: {error.errors()[0]['msg']}") from None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AuditResults:
     """What one run found, and what stays on this machine.
 
@@ -340,6 +351,10 @@ class AuditResults:
                 values.insert(0, "case_id", explanation.index.astype(str))
                 tables[name] = values
         return tables
+
+    def __repr__(self) -> str:
+        decided = ", ".join(f"{f.id} {f.status}" for f in self.findings) or "no criteria"
+        return f"<AuditResults {self.evidence.audit.title}: {len(self.inputs):,} rows; {decided}>"
 
     def _repr_html_(self) -> str:
         from html import escape

@@ -45,6 +45,19 @@ def mortgage_holdout() -> pd.DataFrame:
     return mortgage.holdout()
 
 
+@pytest.fixture(scope="session")
+def mortgage_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built-in audit, run once: plan, model, results, report signed by the first role.
+
+    Tests that change it work on a copy.
+    """
+    from hitl_audit.demo import demonstrate
+
+    folder: Path = tmp_path_factory.mktemp("demo") / "mortgage"
+    demonstrate(folder, now=Clock(), progress=lambda step, share: None)
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def _private_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keys and caches of the product go to a folder of the test run."""

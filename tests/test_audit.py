@@ -1,0 +1,212 @@
+"""The facade as a notebook uses it."""
+
+import shutil
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pikepdf
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from hitl_audit.audit import Audit, report_from
+from hitl_audit.errors import InputError, PlanError, ReportError, SigningError
+from hitl_audit.plan import AuditPlan
+from hitl_audit.results import read_evidence
+from hitl_audit.signing.keys import generate_key
+from hitl_audit.verification import verify
+
+Clock = Callable[[], datetime]
+
+
+@pytest.fixture(scope="module")
+def people() -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    income = rng.normal(50, 15, 400)
+    return pd.DataFrame(
+        {
+            "income": income,
+            "debt": rng.normal(20, 8, 400),
+            "sex": rng.choice(["female", "male"], 400),
+            "good": (income + rng.normal(0, 15, 400) > 50).astype(int),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def model(people: pd.DataFrame) -> Any:
+    return LogisticRegression().fit(people[["income", "debt"]], people["good"])
+
+
+PLAN = {
+    "audit": {"title": "Small audit", "favorable_label": "grant", "unfavorable_label": "refuse"},
+    "data": {"target": "good", "sensitive": ["sex"], "labels": {"income": "Income ($1000s)"}},
+    "criteria": [{"metric": "selection_rate", "by": "sex", "at_least": 0.5}],
+    "explain": {"lime_cases": 3, "lime_samples": 200, "background": 20},
+    "review": {"cases": 12},
+}
+
+
+@pytest.fixture
+def audit(model: Any, people: pd.DataFrame, tmp_path: Path, clock: Clock) -> Audit:
+    plan = AuditPlan.from_dict(PLAN)
+    return Audit(model, people, people["good"], plan=plan, folder=tmp_path / "a", now=clock)
+
+
+def test_three_lines_without_a_plan(
+    model: Any, people: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    audit = Audit(model, people, people["good"], sensitive=["sex"])
+    results = audit.run(progress=False)
+    report = audit.report()
+    assert results.findings == ()
+    assert results.explanation is not None
+    assert list(results.inputs.X.columns) == ["income", "debt"]
+    assert report.pdf.startswith(b"%PDF-1.7")
+    assert list(tmp_path.iterdir()) == []  # nothing is written unless asked for
+
+
+def test_a_run_registers_the_plan_first_and_keeps_everything(audit: Audit, tmp_path: Path) -> None:
+    results = audit.run(progress=False)
+    folder = tmp_path / "a"
+    assert {p.name for p in folder.iterdir()} == {"audit.toml", "plan.lock.json", "results"}
+    evidence = read_evidence((folder / "results" / "evidence.json").read_bytes())
+    assert evidence.plan.registered_at < evidence.created
+    assert evidence == results.evidence
+    assert results.frame()["status"].tolist() == ["met"]
+
+
+def test_a_changed_plan_is_refused_after_results(
+    audit: Audit, model: Any, people: pd.DataFrame, tmp_path: Path, clock: Clock
+) -> None:
+    audit.run(progress=False)
+    changed = AuditPlan.from_dict(PLAN | {"seed": 5})
+    again = Audit(model, people, people["good"], plan=changed, folder=tmp_path / "a", now=clock)
+    with pytest.raises(PlanError, match="the plan changed after results exist"):
+        again.run(progress=False)
+    with pytest.raises(PlanError, match="differs from the plan"):
+        again.run(progress=False, reregister="the seed was wrong")
+    (tmp_path / "a" / "audit.toml").write_bytes(changed.source)
+    results = again.run(progress=False, reregister="the seed was wrong")
+    assert results.evidence.plan.changed_after_results
+    text = str(again.report().document)
+    assert "The plan was changed after results were already known" in text
+    assert "the seed was wrong" in text
+
+
+def test_judgments_reach_the_document(audit: Audit, tmp_path: Path) -> None:
+    assert "not assessed: no judgments recorded" in audit.results.evidence.oversight.words
+    session = audit.session(reviewer="Ada Expert")
+    for _ in range(len(audit.results.sample.cases)):
+        assert session.case()[0][0] == "Income ($1000s)"
+        session.submit("favorable")
+        shown = session.revealed()
+        place = audit.inputs.case_ids.index(session.position().case_id or "")
+        assert shown.probability == audit.inputs.y_score[place]
+        total = (shown.base or 0.0) + sum(value for _, _, value in shown.contributions)
+        assert total == pytest.approx(shown.probability, abs=1e-6)
+        session.submit("agree")
+    evidence = read_evidence(audit.report().evidence)
+    assert evidence.oversight.judged == 12
+    assert evidence.oversight.agreement.value == 1.0
+    assert evidence.ledger is not None
+    assert evidence.ledger.size == 24
+    assert audit.report().document.banner == ""
+
+
+def test_simulated_judgments_are_said_on_every_page(audit: Audit) -> None:
+    audit.run(progress=False)
+    assert audit.simulate_reviewers() == 48
+    report = audit.report()
+    assert report.document.banner == "SIMULATED JUDGMENTS"
+    import subprocess
+
+    for page in range(1, pages_of(report.pdf) + 1):
+        words = subprocess.run(
+            ["pdftotext", "-f", str(page), "-l", str(page), "-", "-"],
+            input=report.pdf,
+            capture_output=True,
+            check=True,
+        ).stdout.decode()
+        assert "SIMULATED JUDGMENTS" in words
+    assert b"SIMULATED JUDGMENTS" in report.html
+
+
+def pages_of(pdf: bytes) -> int:
+    from io import BytesIO
+
+    with pikepdf.open(BytesIO(pdf)) as document:
+        return len(document.pages)
+
+
+def test_the_same_evidence_gives_the_same_bytes(audit: Audit, tmp_path: Path, clock: Clock) -> None:
+    audit.run(progress=False)
+    now = clock()
+    first = report_from(tmp_path / "a", now=now)
+    assert first == report_from(tmp_path / "a", now=now)
+
+
+def test_roles_sign_in_order_and_signatures_are_not_lost(
+    audit: Audit, tmp_path: Path, clock: Clock
+) -> None:
+    report = audit.report()
+    key = generate_key("Dora Data", now=clock)
+    with pytest.raises(SigningError, match='role is "data scienctist"; accepted: .*; did you mean'):
+        report.sign(key, role="data scienctist")
+    with pytest.raises(SigningError):
+        report.sign(key, role="compliance officer", signed_at=clock())
+    signed = report.sign(key, role="data scientist", signed_at=clock())
+    path = signed.save(tmp_path / "a")
+    assert [f.signed for f in signed.signatures] == [True, False, False]
+    with pytest.raises(ReportError, match=r"is signed \(.*ata scientist\); a new report would lose"):
+        report.save(tmp_path / "a")
+    assert path.read_bytes() == signed.pdf
+    expert = generate_key("Ada Expert", now=clock)
+    both = signed.sign(expert, role="domain expert", signed_at=clock())
+    both.save(tmp_path / "a")  # continues the signed one, so nothing is lost
+    result = verify(tmp_path / "a", trust=[key.fingerprint, expert.fingerprint], now=clock)
+    assert result.exit_code == 0
+    assert [s.name for s in result.signatures] == ["Dora Data", "Ada Expert"]
+    report.save(tmp_path / "a", replace=True)
+    assert verify(tmp_path / "a", now=clock).exit_code == 1
+
+
+def test_a_plan_and_its_folder_are_opened_from_files(
+    mortgage_folder: Path, tmp_path: Path, clock: Clock
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(mortgage_folder, copy)
+    audit = Audit.open(copy, now=clock)
+    assert len(audit.inputs) == 1326
+    assert audit.inputs.model.digest_of == "the file's bytes"
+    (copy / "audit.toml").write_bytes((copy / "audit.toml").read_bytes() + b"\n# later\n")
+    with pytest.raises(PlanError, match="is not the plan that the results were made under"):
+        report_from(copy, now=clock())
+
+
+BAD: dict[str, tuple[Any, type[Exception], str]] = {
+    "no plan, no groups": (lambda m, f: Audit(m, f, f["good"]), PlanError, "neither plan nor sensitive"),
+    "no such plan": (lambda m, f: Audit(m, f, f["good"], plan="no.toml"), PlanError, r'plan is "no.toml"'),
+    "labels without plan": (
+        lambda m, f: Audit(m, f, f["good"].map({0: "n", 1: "y"}), sensitive=["sex"]),
+        PlanError,
+        "which value is favorable",
+    ),
+    "other groups than the plan": (
+        lambda m, f: Audit(m, f, f["good"], sensitive=["income"], plan=AuditPlan.from_dict(PLAN)),
+        PlanError,
+        "expected the same attributes",
+    ),
+    "no such group": (lambda m, f: Audit(m, f, f["good"], sensitive=["sx"]), InputError, 'did you mean "sex"'),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_audits_are_named(name: str, model: Any, people: pd.DataFrame) -> None:
+    make, kind, message = BAD[name]
+    with pytest.raises(kind, match=message):
+        make(model, people)
