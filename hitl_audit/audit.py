@@ -303,8 +303,9 @@ def report_from(folder: str | Path, *, now: datetime) -> AuditReport:
         PlanError: the plan is not the one the results were made under.
     """
     dossier = Dossier(folder)
-    plan, lock = dossier.registered_plan()
+    dossier.require()
     evidence = read_evidence(dossier.evidence())
+    plan, lock = dossier.registered_plan()
     sample = read_sample((dossier.results_path / "sample.json").read_bytes())
     current = evidence_with_judgments(evidence, dossier.ledger_path, sample, plan)
     return render(current, plan=plan, lock=lock, now=now)

@@ -28,6 +28,7 @@ __all__ = [
     "digest_columns",
     "digest_file",
     "plain",
+    "sha256",
     "utc_text",
 ]
 
@@ -91,9 +92,14 @@ def canonical_bytes(value: Any) -> bytes:
     return rfc8785.dumps(plain(value))
 
 
+def sha256(data: bytes) -> bytes:
+    """SHA-256 of bytes, as 32 bytes."""
+    return hashlib.sha256(data).digest()
+
+
 def digest_bytes(data: bytes) -> Digest:
-    """SHA-256 of bytes."""
-    return Digest("sha256:" + hashlib.sha256(data).hexdigest())
+    """SHA-256 of bytes, as text."""
+    return Digest("sha256:" + sha256(data).hex())
 
 
 def digest(value: Any) -> Digest:

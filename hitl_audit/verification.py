@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from hitl_audit.canonical import Digest, digest_bytes, digest_file, plain
-from hitl_audit.errors import VerificationError
+from hitl_audit.errors import AuditError, VerificationError
 from hitl_audit.manifest import Manifest
 from hitl_audit.signing.contents import attachments
 from hitl_audit.signing.keys import spaced_fingerprint, utc_now
@@ -193,8 +193,8 @@ def verify(
             else:
                 outcome, words = step(case)
         except Exception as error:  # fail closed, whatever a hostile file breaks
-            detail = f"{type(error).__name__}: {error}"
-            outcome, words = "fail", f"This could not be checked ({detail})."
+            said = str(error) if isinstance(error, AuditError) else f"{type(error).__name__}: {error}"
+            outcome, words = "fail", f"This could not be checked ({said})."
         checks.append(Check(number, name, title, outcome, _clean(words)))
     readable = checks[0].outcome != "fail"
     return VerificationResult(

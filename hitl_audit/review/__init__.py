@@ -1,0 +1,1 @@
+"""People judge sampled cases; what they said is kept in a ledger and summarised."""

@@ -1,0 +1,1 @@
+"""Notebook widgets; they show, and hold no arithmetic."""

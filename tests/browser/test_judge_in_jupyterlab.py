@@ -1,0 +1,297 @@
+"""A person judges cases in a real JupyterLab, in a real browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from hitl_audit.review.ledger import Ledger
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "a-token-for-one-test"
+SETUP = """
+import pandas as pd
+from hitl_audit.review.ledger import Ledger
+from hitl_audit.review.sampling import sample_cases
+from hitl_audit.review.session import ReviewSession, Revealed
+from hitl_audit.widgets.judge import JudgeWidget
+
+cases = pd.DataFrame(
+    {
+        "Loan amount ($1000)": [116, 240, 98],
+        "Monthly income ($)": [3055, 8200, 2140],
+        "Other obligations (% of income)": [25.09, 14.6, 41.0],
+        "Credit history": ["clean", "<b id='hostile'>2 late</b>", "clean"],
+        "Bankruptcy on file": [False, True, False],
+        "Net worth ($1000)": [147.0, None, 12.5],
+    },
+    index=["a1", "b2", "c3"],
+)
+
+def reveal(case_id):
+    row = cases.loc[case_id]
+    effects = [0.148, -0.075, 0.028, -0.027, 0.013, 0.0]
+    words = ["116", "3,055", "25.09", str(row["Credit history"]), "no", "147"]
+    pairs = tuple(zip(cases.columns, words, effects))
+    if case_id == "c3":
+        return Revealed("unfavorable", 0.31, 0.5, pairs, reliable=False, base=0.72,
+                        reason="SHAP and LIME disagree on the main factor.")
+    return Revealed("favorable", 0.858, 0.5, pairs, base=0.72)
+
+session = ReviewSession(
+    sample_cases(cases, 3), cases, reveal, Ledger("judgments.db"),
+    reviewer="Dana Reviewer", role="domain expert", model_digest="m", plan_digest="p",
+    reasons=["A factor that matters is missing", "A factor weighs too much",
+             "A factor weighs too little", "The data about this person look wrong",
+             "The decision would be unfair", "Something else"],
+    labels=("Approve", "Deny"),
+)
+JudgeWidget(session)
+"""
+# The browser may talk to this machine and to nothing else.
+CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+]
+
+
+@dataclass(frozen=True)
+class Lab:
+    url: str
+    folder: Path
+
+    def kill_kernels(self, page: Page) -> None:
+        headers = {"Authorization": f"token {TOKEN}"}
+        for kernel in page.request.get(f"{self.url}/api/kernels", headers=headers).json():
+            page.request.delete(f"{self.url}/api/kernels/{kernel['id']}", headers=headers)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    cell = {"cell_type": "code", "id": "judge", "metadata": {}, "outputs": []}
+    notebook = {
+        "cells": [cell | {"execution_count": None, "source": SETUP.strip()}],
+        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    (folder / "judge.ipynb").write_text(json.dumps(notebook))
+    settings = tmp_path / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    quiet = '{"fetchNews": "false", "checkForUpdates": false, "doNotDisturbMode": true}'
+    (settings / "notification.jupyterlab-settings").write_text(quiet)
+    theme = os.environ.get("HITL_SHOTS_THEME", "JupyterLab Light")
+    (settings / "themes.jupyterlab-settings").write_text(f'{{"theme": "{theme}"}}')
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "JUPYTER_NO_CONFIG": "1",
+        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
+        "JUPYTER_DATA_DIR": str(tmp_path / "data"),
+        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces"),
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+    }
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    command += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"]
+    command += ["--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}"]
+    server = subprocess.Popen(
+        [*command, f"--ServerApp.root_dir={folder}"],
+        env=env,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert server.stdout is not None
+    try:
+        _wait_until_running(server.stdout)
+        reader = threading.Thread(target=server.stdout.read)  # a full pipe would block it
+        reader.start()
+        yield Lab(f"http://127.0.0.1:{port}", folder)
+    finally:
+        server.terminate()
+        server.wait(20)
+    reader.join(20)
+    server.stdout.close()
+
+
+def _wait_until_running(output: IO[str]) -> None:
+    lines = []
+    for line in output:
+        lines.append(line)
+        if "is running at" in line:
+            return
+    pytest.fail("JupyterLab did not start:\n" + "".join(lines))
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=CHROMIUM
+        )
+        page = browser.new_page(
+            viewport={"width": 1280, "height": 1900 if os.environ.get("HITL_SHOTS") else 1000}
+        )
+        page.set_default_timeout(20_000)
+        yield page
+        browser.close()
+
+
+def open_and_run(page: Page, lab: Lab) -> None:
+    page.goto(f"{lab.url}/doc/tree/judge.ipynb?token={TOKEN}", wait_until="commit")
+    cell = page.locator(".jp-CodeCell .cm-content").first
+    expect(cell).to_be_visible(timeout=40_000)
+    idle = page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")
+    expect(idle).to_be_visible(timeout=20_000)
+    prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
+    for _ in range(12):  # a Run before the kernel is connected is lost
+        cell.click(position={"x": 5, "y": 5})
+        page.keyboard.press("Control+Enter")
+        try:
+            expect(prompt).to_have_text(re.compile(r"\[\d+\]:"), timeout=4_000)
+            break
+        except AssertionError:
+            continue
+    expect(page.get_by_role("region", name="Case review")).to_be_visible(timeout=20_000)
+
+
+def shot(page: Page, name: str) -> None:
+    """A picture of each state at three widths, for people; only when asked for."""
+    folder = os.environ.get("HITL_SHOTS")
+    if not folder:
+        return
+    widget = page.locator(".hitl-judge")
+    for width in ("1080px", "420px"):
+        widget.evaluate("(element, width) => { element.style.width = width }", width)
+        widget.screenshot(path=str(Path(folder) / f"{name}-{width}.png"))
+    widget.evaluate("(element) => { element.style.width = '' }")
+
+
+def test_judging_by_mouse_and_by_keyboard_through_a_reload(lab: Lab, page: Page) -> None:
+    foreign: list[str] = []
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if re.match(r"(https?://127\.0\.0\.1|data:|blob:)", request.url)
+            else foreign.append(request.url)
+        ),
+    )
+    open_and_run(page, lab)
+    review = page.get_by_role("region", name="Case review")
+    status = review.get_by_role("status").filter(has_text="aved")
+
+    # Case 1, by mouse: blind, then a disagreement that is refused until it says why.
+    expect(review.get_by_role("heading", name="What would you decide?")).to_be_visible()
+    expect(review.get_by_text("1 of 3")).to_be_visible()
+    expect(review.get_by_text("The model’s answer stays hidden")).to_be_visible()
+    expect(review.get_by_role("button", name="Save")).to_be_disabled()
+    shot(page, "1-blind")
+    review.get_by_role("button", name="Approve").click()
+    review.get_by_role("button", name="Save").click()
+    expect(review.get_by_role("heading", name="Do you agree with the model?")).to_be_focused()
+    expect(review.get_by_text("raises by 14.8 points")).to_have_count(1)
+    expect(review.get_by_text("Your own decision was: Approve")).to_be_visible()
+    shot(page, "2-final")
+
+    # A reload in the middle of a case comes back to the same case and step.
+    page.keyboard.press("Control+s")
+    open_and_run(page, lab)
+    expect(review.get_by_role("heading", name="Do you agree with the model?")).to_be_visible()
+    expect(review.get_by_text("1 of 3")).to_be_visible()
+
+    review.get_by_role("button", name="Disagree").click()
+    review.get_by_role("button", name="Save").click()
+    alert = review.get_by_role("alert").filter(has_text="To disagree, pick a reason")
+    expect(alert).to_be_visible()
+    expect(review.get_by_label("A factor that matters is missing")).to_be_focused()
+    shot(page, "3-refused")
+    review.get_by_label("A factor weighs too much").check()
+    review.get_by_label("Why? In a few words").fill(
+        "<img src=x onerror=alert(1)> two late payments"
+    )
+    review.get_by_role("button", name="Save").click()
+    expect(review.get_by_role("button", name="Next case")).to_be_focused()
+    expect(status).to_contain_text("record")
+    shot(page, "4-saved")
+
+    # Case 2, by keyboard alone; JupyterLab does not take the keys for itself.
+    page.keyboard.press("Alt+n")
+    expect(review.get_by_text("2 of 3")).to_be_visible()
+    expect(review.get_by_role("heading", name="What would you decide?")).to_be_focused()
+    page.keyboard.press("d")
+    page.keyboard.press("d")
+    page.keyboard.press("2")
+    expect(review.get_by_role("button", name="Deny")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Control+Enter")
+    expect(review.get_by_role("heading", name="Do you agree with the model?")).to_be_focused()
+    shot(page, "5-final-second")
+    page.keyboard.press("1")
+    page.keyboard.press("Control+Enter")
+    expect(review.get_by_role("button", name="Next case")).to_be_focused()
+    expect(review.locator("#hostile")).to_have_count(0)
+
+    # Case 3: the kernel dies. The answer waits in the browser and arrives after a reload.
+    page.keyboard.press("Alt+n")
+    expect(review.get_by_role("button", name="Approve")).to_be_visible()
+    page.keyboard.press("Control+s")
+    lab.kill_kernels(page)
+    review.get_by_role("button", name="Approve").click()
+    page.keyboard.press("Control+Enter")
+    expect(review.get_by_role("alert")).to_contain_text("Not saved yet: the connection is lost")
+    shot(page, "6-lost")
+    open_and_run(page, lab)
+    expect(review.get_by_role("heading", name="Do you agree with the model?")).to_be_visible()
+    expect(review.get_by_text("Your own decision was: Approve")).to_be_visible()
+    page.locator(".hj-answers button").first.focus()
+    page.keyboard.press("4")
+    page.keyboard.press("Control+Enter")
+    review.get_by_role("button", name="Next case").click()
+    expect(review.get_by_role("heading", name="All 3 cases are judged")).to_be_focused()
+    shot(page, "7-done")
+
+    events = Ledger(lab.folder / "judgments.db", read_only=True).judgments()
+    first, second, third = (events[i].case_id for i in (0, 2, 4))
+    assert {first, second, third} == {"a1", "b2", "c3"}
+    assert [(event.case_id, event.phase, event.answer) for event in events] == [
+        (first, "blind", "favorable"),
+        (first, "final", "disagree"),
+        (second, "blind", "unfavorable"),
+        (second, "final", "agree"),
+        (third, "blind", "favorable"),
+        (third, "final", "escalate"),
+    ]
+    assert events[0].shown == ("case",)
+    assert events[1].shown[:2] == ("case", "prediction")
+    assert events[1].reasons == ("A factor weighs too much",)
+    assert events[1].rationale == "<img src=x onerror=alert(1)> two late payments"
+    assert {event.reviewer for event in events} == {"Dana Reviewer"}
+    assert not any(event.simulated for event in events)
+    assert foreign == []

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from hitl_audit.errors import LedgerError
+from hitl_audit.review.ledger import Ledger
+from hitl_audit.review.sampling import sample_cases
+from hitl_audit.review.session import Revealed, ReviewSession
+from hitl_audit.widgets.judge import JudgeWidget
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+CASES = pd.DataFrame({"Income ($)": [3055, 8200], "Note": [HOSTILE, None]}, index=["a", "b"])
+
+
+def reveal(case_id: str) -> Revealed:
+    contributions = (("Income ($)", "3,055", 0.148), ("Note", HOSTILE, -0.02))
+    return Revealed("favorable", 0.8764, 0.5, contributions, base=0.72)
+
+
+class Page(JudgeWidget):
+    """The widget, with what it says to the page kept in a list."""
+
+    def __init__(self, session: ReviewSession) -> None:
+        self.said: list[dict[str, Any]] = []
+        super().__init__(session)
+
+    def send(self, content: Any, buffers: Any = None) -> None:
+        self.said.append(content)
+
+    def submit(self, answer: str, **changes: Any) -> dict[str, Any]:
+        message = {
+            "kind": "submit",
+            "event_id": str(uuid.uuid4()),
+            "case_id": self.view["case"]["id"],
+            "step": self.view["stage"],
+            "answer": answer,
+            "reasons": [],
+            "rationale": "",
+            "corrects": None,
+        } | changes
+        self.receive(message)
+        return self.said[-1] | {"sent": message}
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "judgments.db")
+
+
+def page_on(ledger: Ledger, **changes: Any) -> Page:
+    arguments: dict[str, Any] = {
+        "reviewer": "Dana",
+        "role": "domain expert",
+        "model_digest": "m",
+        "plan_digest": "p",
+        "reasons": ("Unfair",),
+        "labels": ("Approve", "Deny"),
+    } | changes
+    what = arguments.pop("reveal", reveal)
+    return Page(ReviewSession(sample_cases(CASES, 2), CASES, what, ledger, **arguments))
+
+
+@pytest.fixture
+def page(ledger: Ledger) -> Page:
+    return page_on(ledger)
+
+
+def test_the_blind_page_holds_nothing_of_the_model(page: Page) -> None:
+    assert page.view["stage"] == "blind"
+    assert page.view["question"] == "What would you decide?"
+    assert page.view["answers"] == [
+        ["favorable", "Approve"],
+        ["unfavorable", "Deny"],
+        ["unsure", "Not sure"],
+    ]
+    assert "model" not in page.view
+    state = json.dumps(page.view) + json.dumps(page.get_state("view"))
+    assert "0.8764" not in state
+    assert "14.8" not in state
+
+
+def test_a_blind_answer_reveals_the_model_in_words(page: Page) -> None:
+    answer = page.submit("unfavorable")
+    assert answer["kind"] == "saved"
+    assert answer["event_id"] == answer["sent"]["event_id"]
+    assert page.view["stage"] == "final"
+    assert page.view["own"] == "Deny"
+    assert page.view["saved"]["record"] == answer["event_id"][:8]
+    model = page.view["model"]
+    assert model["decision"] == "Approve"
+    assert model["chance"] == "87.6% chance of “Approve”"
+    assert model["rule"] == "“Approve” from 50.0%"
+    assert model["start"] == "Starting from 72.0%, the average of the comparison cases."
+    assert [bar["text"] for bar in model["bars"]] == ["▲ +14.8 points", "▼ −2.0 points"]
+    assert model["bars"][1]["value"] == HOSTILE
+
+
+def test_a_final_verdict_stays_on_screen_until_next(page: Page, ledger: Ledger) -> None:
+    first = page.view["case"]["id"]
+    page.submit("favorable")
+    page.submit("agree")
+    assert page.view["stage"] == "saved"
+    assert page.view["case"]["id"] == first
+    assert page.view["saved"]["answer"] == "Agree"
+    assert page.view["saved"]["at"] == ledger.judgments()[1].at
+    assert page.view["progress"]["judged"] == 1
+    page.receive({"kind": "next"})
+    assert page.view["stage"] == "blind"
+    assert page.view["case"]["id"] != first
+    assert "model" not in page.view
+
+
+def test_a_refusal_names_the_field_and_keeps_the_page(page: Page, ledger: Ledger) -> None:
+    page.submit("favorable")
+    before = page.view
+    answer = page.submit("disagree")
+    assert answer["kind"] == "refused"
+    assert answer["words"] == "To disagree, pick a reason and say why in a few words."
+    assert answer["field"] == "reasons"
+    assert page.view == before
+    assert len(ledger.judgments()) == 1
+    assert page.submit("disagree", reasons=["Unfair"], rationale="late")["kind"] == "saved"
+
+
+def test_an_outbox_that_sends_again_records_once(page: Page, ledger: Ledger) -> None:
+    sent = page.submit("favorable")["sent"]
+    page.receive(sent)
+    assert page.said[-1] == {"kind": "saved", "event_id": sent["event_id"]}
+    reloaded = page_on(ledger)
+    reloaded.receive(sent)
+    assert reloaded.said[-1]["kind"] == "saved"
+    assert reloaded.view["stage"] == "final"
+    assert len(ledger.judgments()) == 1
+
+
+def test_an_answer_from_before_a_crash_is_recorded_after_it(ledger: Ledger) -> None:
+    lost = {
+        "kind": "submit",
+        "event_id": str(uuid.uuid4()),
+        "case_id": page_on(ledger).view["case"]["id"],
+        "step": "blind",
+        "answer": "unsure",
+    }
+    page = page_on(ledger)
+    page.receive(lost)
+    assert page.said[-1]["kind"] == "saved"
+    assert page.view["own"] == "Not sure"
+
+
+def test_an_answer_to_another_case_is_refused_and_acknowledged(page: Page) -> None:
+    answer = page.submit("favorable", case_id="z")
+    assert answer["kind"] == "refused"
+    assert answer["event_id"] == answer["sent"]["event_id"]
+    assert "not waiting for this answer" in answer["words"]
+
+
+def test_a_verdict_can_be_corrected_on_the_spot(page: Page, ledger: Ledger) -> None:
+    page.submit("favorable")
+    page.submit("agree")
+    wrong = page.view["saved"]["event_id"]
+    page.receive({"kind": "correct"})
+    assert page.view["stage"] == "correction"
+    page.submit("escalate", corrects=wrong)
+    assert page.view["stage"] == "saved"
+    assert page.view["saved"]["answer"] == "Escalate"
+    assert ledger.judgments()[-1].corrects == wrong
+
+
+def test_correct_without_a_verdict_does_nothing(page: Page) -> None:
+    before = page.view
+    page.receive({"kind": "correct"})
+    assert page.view == before
+
+
+def test_the_last_case_ends_in_words(page: Page) -> None:
+    for _ in range(2):
+        page.submit("favorable")
+        page.submit("agree")
+        page.receive({"kind": "next"})
+    assert page.view["stage"] == "done"
+    assert page.view["question"] == "All 2 cases are judged. Thank you."
+    assert "case" not in page.view
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rationale": 7},
+        {"reasons": [None]},
+        {"answer": ["agree"]},
+        {"case_id": None},
+        {"event_id": "not a uuid"},
+        {"rationale": "\ud800"},
+    ],
+)
+def test_a_malformed_message_is_refused_in_words(
+    page: Page, ledger: Ledger, changes: dict[str, Any]
+) -> None:
+    page.submit("favorable")
+    answer = page.submit(**({"answer": "agree"} | changes))
+    assert answer["kind"] == "refused"
+    assert answer["words"]
+    assert len(ledger.judgments()) == 1
+
+
+def test_an_unreliable_explanation_says_so(ledger: Ledger) -> None:
+    doubt = Revealed(
+        "unfavorable",
+        0.31,
+        0.5,
+        (("x", "1", 0.4),),
+        reliable=False,
+        reason="unstable",
+        scale="log-odds",
+        base=-0.2,
+    )
+    page = page_on(ledger, reveal=lambda _: doubt)
+    page.submit("unsure")
+    model = page.view["model"]
+    assert (model["decision"], model["reliable"], model["reason"]) == ("Deny", False, "unstable")
+    assert model["start"] == "Starting from -0.20 log-odds, the average of the comparison cases."
+    assert ledger.judgments()[0].answer == "unsure"
+
+
+def test_an_error_of_the_program_is_answered_and_raised(ledger: Ledger) -> None:
+    def broken(case_id: str) -> Revealed:
+        raise ZeroDivisionError("no background")
+
+    page = page_on(ledger, reveal=broken)
+    with pytest.raises(ZeroDivisionError):
+        page.submit("favorable")
+    assert page.said[-1]["kind"] == "refused"
+    assert "ZeroDivisionError" in page.said[-1]["words"]
+
+
+def test_a_damaged_ledger_is_refused_in_words(page: Page, ledger: Ledger) -> None:
+    ledger.path.write_text("no database any more " * 400)
+    for leftover in ("-wal", "-shm"):
+        Path(f"{ledger.path}{leftover}").unlink(missing_ok=True)
+    answer = page.submit("favorable")
+    assert answer["kind"] == "refused"
+    assert "file is not a database" in answer["words"]
+    with pytest.raises(LedgerError):
+        Ledger(ledger.path)
