@@ -89,7 +89,7 @@ def _steps() -> Iterator[Callable[[str, float], None]]:
         yield lambda step, share: bar.update(task, description=step, completed=share)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 92})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "terminal_width": 88})
 @click.version_option(package_name="hitl-audit", prog_name="hitl-audit")
 def main() -> None:
     """Audit a model that decides about people, and sign what was found."""

@@ -135,9 +135,7 @@ class SignatureField:
     locks: bool = False
 
 
-Block = (
-    Paragraph | Heading | Points | Facts | Note | Table | Figure | Opinion | SignatureField
-)
+Block = Paragraph | Heading | Points | Facts | Note | Table | Figure | Opinion | SignatureField
 
 
 @dataclass(frozen=True)

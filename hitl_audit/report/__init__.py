@@ -1,0 +1,1 @@
+"""From results to one document, and from the document to PDF and HTML."""

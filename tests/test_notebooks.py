@@ -1,0 +1,40 @@
+"""Every notebook runs from top to bottom and is saved without output."""
+
+import json
+import warnings
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
+
+
+def test_there_are_notebooks() -> None:
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_saved_without_output(path: Path) -> None:
+    for cell in json.loads(path.read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == []
+            assert cell["execution_count"] is None
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
+    here = tmp_path / "notebooks"
+    here.mkdir()
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(here)}})
+    with warnings.catch_warnings():
+        # The kernel's transport is Jupyter's business, on loopback, for one test.
+        warnings.simplefilter("ignore")
+        client.execute()
+    said = "".join(
+        output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])
+    )
+    assert "VALID, signed by people you trust" in said
+    assert (tmp_path / "reports" / "notebook" / "report.pdf").exists()
