@@ -16,9 +16,9 @@ import pandas as pd
 from hitl_audit.canonical import canonical_bytes
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import InputError, PlanError
-from hitl_audit.explain.explain import explain
-from hitl_audit.explain.explanation import Explanation
-from hitl_audit.explain.raw_features import sample_rows
+from hitl_audit.explanations.explain import explain
+from hitl_audit.explanations.explanation import Explanation
+from hitl_audit.explanations.raw_features import sample_rows
 from hitl_audit.files import write_atomically
 from hitl_audit.inputs import AuditInputs, build_inputs, read_data, read_model
 from hitl_audit.plan import AuditPlan, PlanLock, register
@@ -354,7 +354,9 @@ def evidence_with_judgments(
     return with_oversight(evidence, oversight, ledger.checkpoint())
 
 
-def _plan_for(plan: AuditPlan | str | Path | None, sensitive: list[str] | None, y: Any) -> AuditPlan:
+def _plan_for(
+    plan: AuditPlan | str | Path | None, sensitive: list[str] | None, y: Any
+) -> AuditPlan:
     if isinstance(plan, AuditPlan):
         return plan
     if plan is not None:
@@ -390,9 +392,7 @@ def _reveal(audit: Audit, case_id: str) -> Revealed:
         base = float(explanation.base_values[row])
         contributions = tuple(
             (plan.label(name), value_words(inputs.X.at[case_id, name]), float(value))
-            for name, value in zip(
-                explanation.feature_names, explanation.values[row], strict=True
-            )
+            for name, value in zip(explanation.feature_names, explanation.values[row], strict=True)
         )
     reliable, reason = True, ""
     if results.quality is not None and case_id in results.quality.rows.index:
@@ -412,9 +412,7 @@ def _reveal(audit: Audit, case_id: str) -> Revealed:
 def _explain_one(audit: Audit, case_id: str) -> Explanation:
     inputs, plan = audit.inputs, audit.plan
     if audit._background is None:
-        audit._background = sample_rows(
-            inputs.X, plan.explain.background, random_state=plan.seed
-        )
+        audit._background = sample_rows(inputs.X, plan.explain.background, random_state=plan.seed)
     return explain(
         inputs.predictor.score if plan.model.output == "label" else inputs.predictor.model,
         inputs.X.loc[[case_id]],

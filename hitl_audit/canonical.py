@@ -52,8 +52,9 @@ def plain(value: Any) -> Any:
     """Turn a value into plain JSON types: dict, list, str, int, float, bool, None.
 
     Dataclasses become objects, enums their values, times UTC text, NumPy
-    scalars Python numbers, exact fractions and decimals text (``4/5``). A float that is not finite becomes ``None``: JSON
-    has no word for it, and a number that could not be computed is *absent*.
+    scalars Python numbers, exact fractions and decimals text (``4/5``). A float
+    that is not finite becomes ``None``: JSON has no word for it, and a number
+    that could not be computed is *absent*.
 
     Raises:
         TypeError: a type that has no plain form.

@@ -57,7 +57,9 @@ def _command(body: Callable[..., int | None]) -> Callable[..., NoReturn]:
             click.echo(f"hitl-audit: {message}", err=True)
             sys.exit(2)
         except OSError as error:
-            click.echo(f"hitl-audit: {error.filename or 'file'}: {error.strerror or error}", err=True)
+            click.echo(
+                f"hitl-audit: {error.filename or 'file'}: {error.strerror or error}", err=True
+            )
             sys.exit(2)
         except KeyboardInterrupt:
             click.echo("\nhitl-audit: stopped; what was there before is unchanged", err=True)

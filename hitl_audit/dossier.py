@@ -107,8 +107,8 @@ class Dossier:
         plan, lock = self.plan(), self.lock()
         if lock is None or lock.current.digest != plan.digest:
             raise PlanError(
-                f"{self.plan_path} is not the plan that the results were made under; restore it, or "
-                'run the audit again ("hitl-audit run")'
+                f"{self.plan_path} is not the plan that the results were made under; restore it, "
+                'or run the audit again ("hitl-audit run")'
             )
         return plan, lock
 

@@ -33,7 +33,7 @@ def group_name(parts: tuple[str, ...]) -> str:
 
 
 def binary_labels(values: Any, name: str) -> npt.NDArray[np.int8]:
-    """Check labels and return them as 0 and 1 (1 is the favourable outcome).
+    """Check labels and return them as 0 and 1 (1 is the favorable outcome).
 
     Args:
         values: (rows,) booleans or the numbers 0 and 1.
@@ -54,7 +54,7 @@ def binary_labels(values: Any, name: str) -> npt.NDArray[np.int8]:
         if missing:
             raise InputError(f"{name} is missing in {missing} of {array.size} rows; accepted: 0, 1")
         shown = ", ".join(repr(getattr(value, "item", lambda v=value: v)()) for value in other[:5])
-        raise InputError(f"{name} has the labels {shown}; accepted: 0 and 1 (1 is favourable)")
+        raise InputError(f"{name} has the labels {shown}; accepted: 0 and 1 (1 is favorable)")
     return array.astype(np.int8)
 
 

@@ -24,9 +24,18 @@ import pandas as pd
 
 from hitl_audit.canonical import Digest, digest, digest_bytes, digest_columns, digest_file
 from hitl_audit.errors import InputError, UntrustedModelError, did_you_mean
+from hitl_audit.groups import UNKNOWN, group_columns
 from hitl_audit.plan import AuditPlan
 
-__all__ = ["AuditInputs", "LoadedModel", "Predictor", "build_inputs", "read_data", "read_model"]
+__all__ = [
+    "AuditInputs",
+    "LoadedModel",
+    "Predictor",
+    "build_inputs",
+    "digest_frame",
+    "read_data",
+    "read_model",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -39,7 +48,6 @@ REVIEWED_TYPES = (
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )
 MAX_GROUPS = 50
-UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -367,19 +375,18 @@ def _missing_columns(wanted: Sequence[str], frame: pd.DataFrame, field: str) -> 
         )
 
 
-def _groups(column: pd.Series, name: str) -> pd.Series:
-    """A sensitive attribute as text; whole numbers lose their ".0", missing is "unknown"."""
-    missing = column.isna()
-    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
-        column = column.astype("Int64")
-    labels = column.astype(str).where(~missing, UNKNOWN)
-    distinct = labels.nunique()
-    if distinct > MAX_GROUPS:
-        raise InputError(
-            f'sensitive attribute "{name}" has {distinct} different values; expected at most '
-            f"{MAX_GROUPS} groups (put a number such as an age into bands first)"
-        )
-    return labels
+def _groups(sensitive: pd.DataFrame) -> pd.DataFrame:
+    """Sensitive attributes as text; missing is ``"unknown"``."""
+    for name in sensitive:
+        distinct = sensitive[name].nunique()
+        if distinct > MAX_GROUPS:
+            raise InputError(
+                f'sensitive attribute "{name}" has {distinct} different values; expected at most '
+                f"{MAX_GROUPS} groups (put a number such as an age into bands first)"
+            )
+    if not len(sensitive.columns):
+        return pd.DataFrame(index=range(len(sensitive)))
+    return pd.DataFrame(group_columns(sensitive, len(sensitive)))
 
 
 def _model_features(model: Any, frame: pd.DataFrame, plan: AuditPlan) -> list[str]:
@@ -554,9 +561,7 @@ def build_inputs(
     if sensitive is None:
         _missing_columns(plan.data.sensitive, frame, "data.sensitive")
         sensitive = frame[list(plan.data.sensitive)]
-    groups = pd.DataFrame(
-        {str(c): _groups(sensitive[c].reset_index(drop=True), str(c)) for c in sensitive}
-    )
+    groups = _groups(sensitive)
     for attribute, wanted in plan.data.reference.items():
         present = sorted(groups[attribute].unique())
         if wanted not in present:

@@ -1,7 +1,7 @@
 """How well the model decides: overall and by group, each number with n and interval.
 
-A case is decided favourably if and only if its score is at least the
-threshold. Scores are probabilities of the favourable outcome.
+A case is decided favorably if and only if its score is at least the
+threshold. Scores are probabilities of the favorable outcome.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
     "GroupPerformance",
     "Performance",
     "Score",
-    "performance",
+    "measure_performance",
 ]
 
 State = Literal["ok", "small group", "undefined"]
@@ -46,7 +46,7 @@ _CURVE_POINTS = 200
 
 @dataclass(frozen=True)
 class Confusion:
-    """Cases by true label and decision; positive is favourable."""
+    """Cases by true label and decision; positive is favorable."""
 
     true_negatives: int
     false_positives: int
@@ -96,7 +96,7 @@ class CalibrationBin:
     Attributes:
         n: cases in the bin.
         predicted: mean score.
-        observed: share of favourable outcomes.
+        observed: share of favorable outcomes.
         low, high: Wilson interval of the observed share.
     """
 
@@ -141,7 +141,7 @@ class Performance:
     """How well the model decides, overall and by group.
 
     Attributes:
-        threshold: favourable if and only if the score is at least this.
+        threshold: favorable if and only if the score is at least this.
         confidence: of every interval.
         min_group: groups with fewer rows decide nothing.
         groups: all rows together first, then the groups of each attribute.
@@ -220,7 +220,7 @@ class Performance:
         return self.frame().to_html(max_rows=60, float_format="{:.3f}".format, na_rep="–")
 
 
-def performance(
+def measure_performance(
     y_true: Any,
     y_score: Any,
     *,
@@ -235,9 +235,9 @@ def performance(
     """Measure a scoring model on held-out cases.
 
     Args:
-        y_true: (rows,) 0 or 1, where 1 is the favourable outcome.
-        y_score: (rows,) probability of the favourable outcome.
-        threshold: favourable if and only if the score is at least this.
+        y_true: (rows,) 0 or 1, where 1 is the favorable outcome.
+        y_score: (rows,) probability of the favorable outcome.
+        threshold: favorable if and only if the score is at least this.
         sensitive_features: as in ``group_metrics``; ``None`` for all rows only.
         confidence: of every interval.
         min_group: groups with fewer rows are flagged.
@@ -305,7 +305,7 @@ def _scores(y_score: Any, rows: int) -> Floats:
     if scores.min() < 0 or scores.max() > 1:
         raise InputError(
             f"y_score goes from {scores.min():g} to {scores.max():g}; accepted: probabilities "
-            "of the favourable outcome, 0 to 1"
+            "of the favorable outcome, 0 to 1"
         )
     return scores
 
@@ -449,7 +449,7 @@ def _calibration_chart(groups: list[GroupPerformance], tail: str, confidence: fl
     whole = groups[0].calibration
     missed = sum(not b.low <= b.predicted <= b.high for b in whole)
     message = (
-        f"Predicted against observed rate of the favourable outcome, in {len(whole)} bins of all "
+        f"Predicted against observed rate of the favorable outcome, in {len(whole)} bins of all "
         f"rows: the prediction lies outside the {confidence * 100:g}% interval in {missed}.{tail}"
     )
     bins = "; ".join(

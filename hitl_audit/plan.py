@@ -44,8 +44,8 @@ __all__ = [
     "ReviewSection",
     "Role",
     "parse_lock",
-    "role_field",
     "register",
+    "role_field",
 ]
 
 MetricName = Literal[
@@ -231,7 +231,7 @@ class ExplainSection(_Section):
     methods: tuple[Literal["shap", "lime"], ...] = ("shap", "lime")
     background: int = Field(100, ge=1, le=100_000)
     lime_cases: int = Field(40, ge=1)
-    lime_samples: int = Field(1000, ge=100)
+    lime_samples: int = Field(5000, ge=100)
     lime_seeds: int = Field(5, ge=2)
     top: int = Field(5, ge=1)
     sign_agreement_at_least: float = Field(0.6, ge=0, le=1)

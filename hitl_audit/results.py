@@ -7,10 +7,10 @@ machine: the explanations of single cases and the data behind them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -18,15 +18,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from hitl_audit.canonical import Digest, canonical_bytes, digest_bytes, plain, utc_text
 from hitl_audit.errors import InputError, PlanError
-from hitl_audit.explain.explain import explain
-from hitl_audit.explain.explanation import Explanation
-from hitl_audit.explain.quality import ExplanationQuality, quality
-from hitl_audit.explain.raw_features import sample_rows
+from hitl_audit.explanations.explain import explain
+from hitl_audit.explanations.explanation import Explanation
+from hitl_audit.explanations.quality import ExplanationQuality, quality
+from hitl_audit.explanations.raw_features import sample_rows
 from hitl_audit.fairness.group_metrics import GapSummary, GroupMetrics, group_metrics
 from hitl_audit.findings import Comparison, Finding, Status, evaluate, metric_words
 from hitl_audit.groups import TIMES, UNKNOWN
 from hitl_audit.inputs import AuditInputs, digest_frame
-from hitl_audit.performance import Performance, performance
+from hitl_audit.performance import Performance, measure_performance
 from hitl_audit.plan import AuditPlan, PlanLock
 from hitl_audit.review.ledger import Checkpoint
 from hitl_audit.review.oversight import Oversight, summarise
@@ -269,7 +269,9 @@ def read_sample(data: bytes) -> CaseSample:
     try:
         return TypeAdapter(CaseSample).validate_json(data)
     except ValidationError as error:
-        raise InputError(f"results/sample.json cannot be used: {error.errors()[0]['msg']}") from None
+        raise InputError(
+            f"results/sample.json cannot be used: {error.errors()[0]['msg']}"
+        ) from None
 
 
 @dataclass(frozen=True, repr=False)
@@ -377,7 +379,7 @@ def _explained_rows(inputs: AuditInputs, seed: int) -> pd.DataFrame:
 
 
 def _promised(comparisons: tuple[Comparison, ...]) -> tuple[Comparison, ...]:
-    """Without the rows whose group nobody recorded: they are listed, but no promise is about them."""
+    """Without rows whose group nobody recorded: they are listed, but nothing is promised them."""
     return tuple(c for c in comparisons if UNKNOWN not in c.group.split(TIMES))
 
 
@@ -408,7 +410,7 @@ def _explanation_record(explanation: Explanation, plan: AuditPlan) -> Explanatio
                 high=_known(row.high),
                 n=int(row.n),
             )
-            for row in table.itertuples()
+            for row in cast("Iterable[Any]", table.itertuples())
         ),
     )
 
@@ -418,7 +420,9 @@ def _history(frame: pd.DataFrame, plan: AuditPlan) -> History:
     wanted = [plan.data.target, *plan.data.sensitive]
     absent = [c for c in wanted if c not in frame.columns]
     if absent:
-        raise InputError(f"data.history has no column {', '.join(absent)}; expected all of {wanted}")
+        raise InputError(
+            f"data.history has no column {', '.join(absent)}; expected all of {wanted}"
+        )
     known = frame[frame[plan.data.target].notna()]
     decided = (known[plan.data.target] == plan.data.favorable).to_numpy(dtype=int)
     decisions = group_metrics(
@@ -465,7 +469,7 @@ def run_audit(
             f"the plan was registered at {lock.current.registered_at}, which is not earlier than "
             f"the results ({created}); a promise made afterwards cannot be met"
         )
-    fairness_args = {
+    fairness_args: dict[str, Any] = {
         "metrics": tuple(
             dict.fromkeys([*plan.fairness.metrics, *(c.metric for c in plan.criteria)])
         ),
@@ -475,12 +479,12 @@ def run_audit(
         "min_group": plan.fairness.min_group,
     }
     progress("performance", 0.0)
-    performance_args = {
+    performance_args: dict[str, Any] = {
         "threshold": plan.model.threshold,
         "confidence": plan.fairness.confidence,
         "min_group": plan.fairness.min_group,
     }
-    measured = performance(
+    measured = measure_performance(
         inputs.y_true,
         inputs.y_score,
         sensitive_features=inputs.sensitive,
@@ -509,40 +513,8 @@ def run_audit(
         random_state=plan.seed,
     )
     shap, lime, trust = _explanations(inputs, plan, sample, progress)
-    provenance = [
-        Provenance("performance", "hitl_audit.performance", performance_args, inputs.data_digest, plan.seed),
-        Provenance("fairness", "hitl_audit.group_metrics", fairness_args, inputs.data_digest, None),
-        Provenance("gaps", "GroupMetrics.summary", {"n_boot": 2000}, inputs.data_digest, plan.seed),
-        Provenance("findings", "hitl_audit.findings.evaluate", {}, inputs.data_digest, None),
-        Provenance(
-            "sample",
-            "hitl_audit.sample_cases",
-            {"n": len(sample.cases), "design": sample.design},
-            inputs.data_digest,
-            plan.seed,
-        ),
-    ]
-    if past is not None:
-        provenance.append(
-            Provenance("history", "hitl_audit.group_metrics", {**fairness_args, "metrics": ["selection_rate"]}, past.digest, None)
-        )
-    for explanation in (shap, lime):
-        if explanation is not None:
-            provenance.append(
-                Provenance(
-                    f"explanations.{explanation.method}",
-                    "hitl_audit.explain",
-                    {
-                        "method": explanation.method,
-                        "algorithm": explanation.algorithm,
-                        "scale": explanation.scale,
-                        "background_digest": explanation.background_digest,
-                        "n_seeds": explanation.n_seeds,
-                    },
-                    digest_frame(explanation.data),
-                    explanation.random_state,
-                )
-            )
+    explained = [e for e in (shap, lime) if e is not None]
+    provenance = _provenance(inputs, sample, past, explained, performance_args, fairness_args)
     evidence = Evidence(
         created=created,
         audit=AuditRecord(
@@ -602,19 +574,55 @@ def run_audit(
         fairness=groups,
         gaps=gaps,
         history=past,
-        explanations=tuple(_explanation_record(e, plan) for e in (shap, lime) if e is not None),
+        explanations=tuple(_explanation_record(e, plan) for e in explained),
         explanation_quality=_quality_measures(trust),
         findings=findings,
         oversight=summarise([], sample, confidence=plan.fairness.confidence),
         ledger=None,
-        provenance=tuple(replace(p, parameters=plain(p.parameters)) for p in provenance),
+        provenance=provenance,
     )
     progress("done", 1.0)
     return AuditResults(evidence, inputs, shap, lime, trust, sample)
 
 
+def _provenance(
+    inputs: AuditInputs,
+    sample: CaseSample,
+    past: History | None,
+    explanations: Iterable[Explanation],
+    performance_args: dict[str, Any],
+    fairness_args: dict[str, Any],
+) -> tuple[Provenance, ...]:
+    data, seed = inputs.data_digest, sample.random_state
+    drawn = {"n": len(sample.cases), "design": sample.design}
+    entries: list[tuple[str, str, dict[str, Any], str, int | None]] = [
+        ("performance", "measure_performance", performance_args, data, seed),
+        ("fairness", "group_metrics", fairness_args, data, None),
+        ("gaps", "GroupMetrics.summary", {"n_boot": 2000}, data, seed),
+        ("findings", "findings.evaluate", {}, data, None),
+        ("sample", "sample_cases", drawn, data, seed),
+    ]
+    if past is not None:
+        described = {**fairness_args, "metrics": ["selection_rate"]}
+        entries.append(("history", "group_metrics", described, past.digest, None))
+    for made in explanations:
+        how = {
+            "method": made.method,
+            "algorithm": made.algorithm,
+            "scale": made.scale,
+            "background_digest": made.background_digest,
+            "n_seeds": made.n_seeds,
+        }
+        rows = digest_frame(made.data)
+        entries.append((f"explanations.{made.method}", "explain", how, rows, made.random_state))
+    return tuple(
+        Provenance(part, f"hitl_audit.{function}", plain(arguments), digest, seed)
+        for part, function, arguments, digest, seed in entries
+    )
+
+
 def _kind(model: Any) -> str:
-    """What the model is, in its class names: ``Pipeline: ColumnTransformer → GradientBoosting…``."""
+    """What the model is, in its class names: ``Pipeline: Scaler → LogisticRegression``."""
     steps = [type(step).__name__ for _, step in getattr(model, "steps", [])]
     name = type(model).__name__
     return f"{name}: {' → '.join(steps)}" if steps else name
@@ -684,7 +692,7 @@ def _quality_measures(trust: ExplanationQuality | None) -> tuple[QualityMeasure,
             n=int(row.n),
             method=str(row.interval),
         )
-        for row in trust.summary().itertuples()
+        for row in cast("Iterable[Any]", trust.summary().itertuples())
     )
 
 

@@ -16,12 +16,12 @@ __all__ = ["start_audit"]
 CELLS = (
     "# An audit\n\nThe plan is in `audit.toml` beside this notebook. It is registered by the first "
     "run; change it before, not after.",
-    "import hitl_audit as ha\n\naudit = ha.Audit.open(\".\")\nresults = audit.run()\nresults",
+    'import hitl_audit as ha\n\naudit = ha.Audit.open(".")\nresults = audit.run()\nresults',
     "results.frame()  # every promise, group by group",
-    "results.fairness.plot(\"selection_rate\", results.fairness.attributes[0])",
+    'results.fairness.plot("selection_rate", results.fairness.attributes[0])',
     "results.explanation.plot()",
-    "audit.review(reviewer=\"your name\")  # judge cases; every answer is kept in judgments.db",
-    "report = audit.report()\nreport.save(\".\")",
+    'audit.review(reviewer="your name")  # judge cases; every answer is kept in judgments.db',
+    'report = audit.report()\nreport.save(".")',
 )
 
 

@@ -193,8 +193,8 @@ def verify(
             else:
                 outcome, words = step(case)
         except Exception as error:  # fail closed, whatever a hostile file breaks
-            said = str(error) if isinstance(error, AuditError) else f"{type(error).__name__}: {error}"
-            outcome, words = "fail", f"This could not be checked ({said})."
+            kind = "" if isinstance(error, AuditError) else f"{type(error).__name__}: "
+            outcome, words = "fail", f"This could not be checked ({kind}{error})."
         checks.append(Check(number, name, title, outcome, _clean(words)))
     readable = checks[0].outcome != "fail"
     return VerificationResult(

@@ -66,7 +66,7 @@ def demonstration_words(made: Demonstration) -> str:
     evidence = made.results.evidence
     checked = made.verification
     lines = [
-        f"{evidence.audit.title}: {evidence.data.rows:,} real applications that the model never saw",
+        f"{evidence.audit.title}: {evidence.data.rows:,} real applications, unseen by the model",
         "",
         _paragraph(history_words(evidence)),
         "",

@@ -155,14 +155,18 @@ def test_roles_sign_in_order_and_signatures_are_not_lost(
 ) -> None:
     report = audit.report()
     key = generate_key("Dora Data", now=clock)
-    with pytest.raises(SigningError, match='role is "data scienctist"; accepted: .*; did you mean'):
+    with pytest.raises(
+        SigningError, match=r'role is "data scienctist"; accepted: .*; did you mean'
+    ):
         report.sign(key, role="data scienctist")
     with pytest.raises(SigningError):
         report.sign(key, role="compliance officer", signed_at=clock())
     signed = report.sign(key, role="data scientist", signed_at=clock())
     path = signed.save(tmp_path / "a")
     assert [f.signed for f in signed.signatures] == [True, False, False]
-    with pytest.raises(ReportError, match=r"is signed \(.*ata scientist\); a new report would lose"):
+    with pytest.raises(
+        ReportError, match=r"is signed \(.*ata scientist\); a new report would lose"
+    ):
         report.save(tmp_path / "a")
     assert path.read_bytes() == signed.pdf
     expert = generate_key("Ada Expert", now=clock)
@@ -189,8 +193,16 @@ def test_a_plan_and_its_folder_are_opened_from_files(
 
 
 BAD: dict[str, tuple[Any, type[Exception], str]] = {
-    "no plan, no groups": (lambda m, f: Audit(m, f, f["good"]), PlanError, "neither plan nor sensitive"),
-    "no such plan": (lambda m, f: Audit(m, f, f["good"], plan="no.toml"), PlanError, r'plan is "no.toml"'),
+    "no plan, no groups": (
+        lambda m, f: Audit(m, f, f["good"]),
+        PlanError,
+        "neither plan nor sensitive",
+    ),
+    "no such plan": (
+        lambda m, f: Audit(m, f, f["good"], plan="no.toml"),
+        PlanError,
+        r'plan is "no.toml"',
+    ),
     "labels without plan": (
         lambda m, f: Audit(m, f, f["good"].map({0: "n", 1: "y"}), sensitive=["sex"]),
         PlanError,
@@ -201,7 +213,11 @@ BAD: dict[str, tuple[Any, type[Exception], str]] = {
         PlanError,
         "expected the same attributes",
     ),
-    "no such group": (lambda m, f: Audit(m, f, f["good"], sensitive=["sx"]), InputError, 'did you mean "sex"'),
+    "no such group": (
+        lambda m, f: Audit(m, f, f["good"], sensitive=["sx"]),
+        InputError,
+        'did you mean "sex"',
+    ),
 }
 
 

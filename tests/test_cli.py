@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -18,8 +17,13 @@ from hitl_audit.cli import main
 PASSPHRASE = "correct horse battery"
 
 
-def call(*words: str | Path, code: int = 0, stdin: str | None = None, **environment: str) -> Result:
-    result = CliRunner().invoke(main, [str(w) for w in words], input=stdin, env=environment)
+def call(
+    *words: str | Path,
+    code: int = 0,
+    stdin: str | None = None,
+    env: dict[str, str] | None = None,
+) -> Result:
+    result = CliRunner().invoke(main, [str(w) for w in words], input=stdin, env=env)
     assert result.exit_code == code, result.output
     assert "Traceback" not in result.output
     return result
@@ -63,15 +67,15 @@ def test_an_own_audit_from_run_to_signed_and_verified(small: Path, tmp_path: Pat
     found = call("run", home).output
     assert "F1  ✓ met" in found
     assert f"Next: hitl-audit report {home}" in found
-    assert 'sign' in call("report", home).output
+    assert "sign" in call("report", home).output
     key = tmp_path / "keys" / "me.p12"
     env = {"HITL_AUDIT_PASSPHRASE": PASSPHRASE}
     made = json.loads(
-        call("keys", "new", "--name", "Dora Data", "--out", key, "--json", **env).output
+        call("keys", "new", "--name", "Dora Data", "--out", key, "--json", env=env).output
     )
     assert key.stat().st_mode & 0o777 == 0o600
     call("verify", home, code=1)
-    signed = call("sign", home, "--role", "data scientist", "--key", key, **env).output
+    signed = call("sign", home, "--role", "data scientist", "--key", key, env=env).output
     assert "Still open: Domain expert, Compliance officer" in signed
     words = call("verify", home, code=3).output
     assert "VALID, but a signer is unknown to you" in words
@@ -159,7 +163,10 @@ def test_the_demonstration_says_what_was_found(tmp_path: Path, mortgage_folder: 
 BAD = {
     "no folder": (["run", "nowhere"], "nowhere is not a folder"),
     "no results": (["report", "{small}"], "has no results yet"),
-    "no report": (["sign", "{small}", "--role", "data scientist", "--key", "{key}"], "has no report.pdf yet"),
+    "no report": (
+        ["sign", "{small}", "--role", "data scientist", "--key", "{key}"],
+        "has no report.pdf yet",
+    ),
     "no file to verify": (["verify", "nowhere.pdf"], "nowhere.pdf"),
     "no key": (["sign", "{small}", "--role", "x", "--key", "no.p12"], "no such key"),
     "no passphrase file": (
@@ -174,10 +181,10 @@ BAD = {
 def test_mistakes_exit_with_2_and_one_message(name: str, small: Path, tmp_path: Path) -> None:
     key = tmp_path / "k.p12"
     env = {"HITL_AUDIT_PASSPHRASE": PASSPHRASE}
-    call("keys", "new", "--name", "A", "--out", key, **env)
+    call("keys", "new", "--name", "A", "--out", key, env=env)
     words, message = BAD[name]
     filled = [w.format(small=small, key=key) for w in words]
-    result = call(*filled, code=2, **env)
+    result = call(*filled, code=2, env=env)
     assert message in result.output
     assert result.output.startswith("hitl-audit: ")
 
@@ -185,13 +192,29 @@ def test_mistakes_exit_with_2_and_one_message(name: str, small: Path, tmp_path: 
 def test_a_passphrase_is_asked_twice_and_never_shown(tmp_path: Path) -> None:
     key = tmp_path / "k.p12"
     answer = call(
-        "keys", "new", "--name", "A", "--out", key, stdin=f"{PASSPHRASE}\nother\n{PASSPHRASE}\n{PASSPHRASE}\n"
+        "keys",
+        "new",
+        "--name",
+        "A",
+        "--out",
+        key,
+        stdin=f"{PASSPHRASE}\nother\n{PASSPHRASE}\n{PASSPHRASE}\n",
     ).output
     assert PASSPHRASE not in answer
     assert "do not match" in answer
-    assert "is never overwritten" in call(
-        "keys", "new", "--name", "A", "--out", key, code=2, HITL_AUDIT_PASSPHRASE=PASSPHRASE
-    ).output
+    assert (
+        "is never overwritten"
+        in call(
+            "keys",
+            "new",
+            "--name",
+            "A",
+            "--out",
+            key,
+            code=2,
+            env={"HITL_AUDIT_PASSPHRASE": PASSPHRASE},
+        ).output
+    )
 
 
 def loaded_by(code: str) -> set[str]:
@@ -220,8 +243,7 @@ def test_verify_needs_no_data_science(folder: Path) -> None:
 
 
 def test_help_of_every_command_is_plain() -> None:
-    commands: dict[str, Any] = main.commands
-    for name in commands:
+    for name in main.commands:
         words = call(name, "--help").output
         assert "Usage:" in words
         assert "--json" in words or name == "keys"

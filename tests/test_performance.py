@@ -17,7 +17,7 @@ from sklearn.metrics import (
 
 from hitl_audit.errors import InputError
 from hitl_audit.intervals import Count, wilson
-from hitl_audit.performance import Confusion, Performance, performance
+from hitl_audit.performance import Confusion, Performance, measure_performance
 from hitl_audit.score_statistics import average_precision, bootstrap, brier_score, delong
 
 
@@ -31,7 +31,7 @@ def sample(n: int, seed: int = 0) -> tuple[Any, Any, Any]:
 @pytest.fixture(scope="module")
 def measured() -> Performance:
     truth, scores, group = sample(400)
-    return performance(truth, scores, sensitive_features={"g": group}, n_boot=300)
+    return measure_performance(truth, scores, sensitive_features={"g": group}, n_boot=300)
 
 
 def test_equal_to_scikit_learn(measured: Performance) -> None:
@@ -60,8 +60,8 @@ def test_equal_to_scikit_learn(measured: Performance) -> None:
         assert (of.score("precision").low, of.score("precision").high) == wilson(Count(tp, tp + fp))
 
 
-def test_a_score_at_the_threshold_is_favourable() -> None:
-    found = performance([1, 1, 0, 0], [0.6, 0.4, 0.6, 0.4], threshold=0.6, n_boot=10)
+def test_a_score_at_the_threshold_is_favorable() -> None:
+    found = measure_performance([1, 1, 0, 0], [0.6, 0.4, 0.6, 0.4], threshold=0.6, n_boot=10)
     assert found.confusion() == Confusion(1, 1, 1, 1)
 
 
@@ -125,8 +125,8 @@ def test_bootstrap_of_counts_agrees_with_resampled_rows() -> None:
 def test_same_seed_same_numbers(measured: Performance) -> None:
     truth, scores, group = sample(400)
     options: dict[str, Any] = {"sensitive_features": {"g": group}, "n_boot": 300}
-    assert performance(truth, scores, **options) == measured
-    assert performance(truth, scores, random_state=1, **options) != measured
+    assert measure_performance(truth, scores, **options) == measured
+    assert measure_performance(truth, scores, random_state=1, **options) != measured
 
 
 def test_calibration_counts_every_case_once(measured: Performance) -> None:
@@ -139,7 +139,7 @@ def test_calibration_counts_every_case_once(measured: Performance) -> None:
     assert [b.predicted for b in bins] == sorted(b.predicted for b in bins)
     for b in bins:
         assert (b.low, b.high) == wilson(Count(round(b.n * b.observed), b.n))
-    few = performance(truth[:70], scores[:70], n_boot=10).overall.calibration
+    few = measure_performance(truth[:70], scores[:70], n_boot=10).overall.calibration
     assert len(few) == 2  # 70 rows fill two bins of 30
 
 
@@ -147,7 +147,7 @@ def test_small_groups_and_absent_classes_are_said() -> None:
     truth, scores, _ = sample(200)
     group = np.array(["big"] * 180 + ["small"] * 12 + ["won"] * 8)
     truth[192:] = 1
-    found = performance(truth, scores, sensitive_features={"g": group}, n_boot=20)
+    found = measure_performance(truth, scores, sensitive_features={"g": group}, n_boot=20)
     frame = found.frame()
     small = frame[frame["group"] == "small"]
     assert set(small["status"]) == {"small group"}
@@ -166,11 +166,14 @@ def test_a_rare_class_makes_no_curve_interval_ok() -> None:
     truth, scores, _ = sample(200)
     truth[:] = 0
     truth[:9] = 1
-    assert performance(truth, scores, n_boot=20).overall.score("roc_auc").status == "small group"
+    assert (
+        measure_performance(truth, scores, n_boot=20).overall.score("roc_auc").status
+        == "small group"
+    )
 
 
 def test_one_class_only() -> None:
-    found = performance([1] * 40, [0.7] * 40, n_boot=20)
+    found = measure_performance([1] * 40, [0.7] * 40, n_boot=20)
     assert found.overall.score("roc_auc").status == "undefined"
     assert "undefined for all rows" in found.charts()["roc"].message
     assert found.charts()["roc"].series == ()
@@ -214,12 +217,14 @@ def test_views_show_the_same_numbers(measured: Performance) -> None:
 def test_bad_input_is_refused_in_words(change: dict[str, Any], words: str) -> None:
     arguments: dict[str, Any] = {"y_true": [0, 1, 0, 1], "y_score": [0.2, 0.4, 0.6, 0.8], **change}
     with pytest.raises(InputError, match=words):
-        performance(arguments.pop("y_true"), arguments.pop("y_score"), **arguments)
+        measure_performance(arguments.pop("y_true"), arguments.pop("y_score"), **arguments)
 
 
 def test_a_group_is_found_or_refused_in_words() -> None:
     features = {"p": ["a", "b", "a", "b"], "q": ["a", "a", "c", "c"]}
-    found = performance([0, 1, 0, 1], [0.2, 0.4, 0.6, 0.8], sensitive_features=features, n_boot=5)
+    found = measure_performance(
+        [0, 1, 0, 1], [0.2, 0.4, 0.6, 0.8], sensitive_features=features, n_boot=5
+    )
     assert found.confusion("a", "p") == Confusion(1, 1, 0, 0)
     with pytest.raises(InputError, match='group "a" exists in p, q'):
         found.confusion("a")

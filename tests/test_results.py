@@ -94,9 +94,9 @@ def test_the_recorded_decisions_are_described(evidence: Evidence) -> None:
 def test_explanations_add_up_to_the_model(mortgage_folder: Path) -> None:
     rows = pd.read_parquet(mortgage_folder / "results" / "shap.parquet")
     scores = pd.read_parquet(mortgage_folder / "results" / "scores.parquet")
-    scores = scores.set_index("case_id")["y_score"].loc[rows["case_id"]]
+    expected = scores.set_index("case_id")["y_score"].loc[rows["case_id"]]
     total = rows.drop(columns="case_id").sum(axis=1)
-    np.testing.assert_allclose(total, scores, atol=1e-6)
+    np.testing.assert_allclose(total, expected, atol=1e-6)
     assert not {"race", "sex"} & set(rows.columns)
 
 

@@ -248,8 +248,8 @@ def group_metrics(
     Benjamini and Hochberg over every test in the result.
 
     Args:
-        y_true: (rows,) 0 or 1, where 1 is the favourable outcome.
-        y_pred: (rows,) 0 or 1, where 1 is the favourable decision.
+        y_true: (rows,) 0 or 1, where 1 is the favorable outcome.
+        y_pred: (rows,) 0 or 1, where 1 is the favorable decision.
         sensitive_features: DataFrame, Series, mapping or array, matched by
             position. Missing values form the group ``"unknown"``.
         metrics: some of :data:`METRICS`; all of them if ``None``.

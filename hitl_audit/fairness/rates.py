@@ -38,7 +38,7 @@ class GroupRate:
             ``"black × female"``, or ``"all"`` and ``"all"``.
         metric: name of the metric.
         n: rows that the metric is about (for a true positive rate those whose
-            true label is favourable).
+            true label is favorable).
         count: how many of them count.
         value: count / n, or for the metric ``count`` the rows; ``None`` if n is 0.
         low, high: interval of the value.

@@ -52,10 +52,7 @@ def _drawing(chart: Chart) -> Markup:
 
 
 def _policy(scripts: list[str]) -> str:
-    hashes = [
-        f"'sha256-{base64.b64encode(sha256(s.encode())).decode()}'"
-        for s in scripts
-    ]
+    hashes = [f"'sha256-{base64.b64encode(sha256(s.encode())).decode()}'" for s in scripts]
     return "; ".join(
         (
             "default-src 'none'",

@@ -13,8 +13,9 @@ from hitl_audit.errors import ReportError, SigningError, did_you_mean
 from hitl_audit.files import write_atomically
 from hitl_audit.manifest import Manifest, ManifestFile, SignedCheckpoint
 from hitl_audit.plan import AuditPlan, PlanLock, Role, role_field
-from hitl_audit.report.compose import STATEMENTS, compose
+from hitl_audit.report.compose import compose
 from hitl_audit.report.document import Report
+from hitl_audit.report.frame_sections import STATEMENTS
 from hitl_audit.report.html import render_html
 from hitl_audit.report.pdf import Attachment, render_pdf
 from hitl_audit.results import Evidence
@@ -51,9 +52,7 @@ class AuditReport:
         """The places for signatures, in order, and which are signed."""
         return signature_fields(self.pdf)
 
-    def sign(
-        self, key: SigningKey, *, role: str, signed_at: datetime | None = None
-    ) -> AuditReport:
+    def sign(self, key: SigningKey, *, role: str, signed_at: datetime | None = None) -> AuditReport:
         """Sign for a role of the plan.
 
         Args:
@@ -197,10 +196,34 @@ def render(
     rendered = render_pdf(
         document,
         attachments=(
-            Attachment("evidence.json", evidence_bytes, "application/json", "Every number in this document, with its source", "data"),
-            Attachment("audit.toml", plan.source, "application/toml", "The plan, as registered before the results", "source"),
-            Attachment("plan.lock.json", lock_bytes, "application/json", "When the plan was registered", "supplement"),
-            Attachment("manifest.json", manifest, "application/json", "Digests of the files that belong to this document", "supplement"),
+            Attachment(
+                "evidence.json",
+                evidence_bytes,
+                "application/json",
+                "Every number in this document, with its source",
+                "data",
+            ),
+            Attachment(
+                "audit.toml",
+                plan.source,
+                "application/toml",
+                "The plan, as registered before the results",
+                "source",
+            ),
+            Attachment(
+                "plan.lock.json",
+                lock_bytes,
+                "application/json",
+                "When the plan was registered",
+                "supplement",
+            ),
+            Attachment(
+                "manifest.json",
+                manifest,
+                "application/json",
+                "Digests of the files that belong to this document",
+                "supplement",
+            ),
         ),
         timestamp=now.replace(microsecond=0),
     )

@@ -1,0 +1,1 @@
+"""Explanations in raw features, checked against the model they explain."""

@@ -1,0 +1,357 @@
+"""The sections that frame the numbers: opinion, scope, plan, data, limits, verification."""
+
+from __future__ import annotations
+
+from hitl_audit.findings import Finding, percent
+from hitl_audit.plan import role_field
+from hitl_audit.report.document import (
+    Block,
+    Facts,
+    Heading,
+    Note,
+    Paragraph,
+    Points,
+    Section,
+    SignatureField,
+    Table,
+)
+from hitl_audit.report.measure_sections import history_blocks
+from hitl_audit.report.page_one import changed_plan, not_covered
+from hitl_audit.report.wording import (
+    criterion_words,
+    interval,
+    interval_name,
+    p_words,
+    threshold_words,
+    value_words,
+    when,
+)
+from hitl_audit.results import Evidence
+
+__all__ = [
+    "STATEMENTS",
+    "data_section",
+    "limits_section",
+    "opinion_section",
+    "plan_section",
+    "scope_section",
+    "signatures_section",
+    "verify_section",
+]
+
+STATEMENTS = {
+    "prepared": "I ran this audit as described and prepared this document.",
+    "attested": "I attest that the judgments recorded under my name are my own.",
+    "approved": "I have read this document and approve it for the use stated in section 2.",
+}
+
+
+def opinion_section(evidence: Evidence) -> Section:
+    """Each promise, with every group it covers."""
+    blocks: list[Block] = [
+        Paragraph(
+            "Each line was promised in the plan before any result existed. A promise is met only "
+            f"if the whole {interval_name(evidence)} keeps it, and not met only if the whole "
+            "interval misses it. Otherwise the data are insufficient, and the number of cases that "
+            "would decide is given, if the observed rates stay as they are."
+        )
+    ]
+    for finding in evidence.findings:
+        points = finding.criterion.compare == "difference"
+        blocks.append(
+            Heading(f"{finding.id}. {criterion_words(evidence, finding)}: {finding.status}")
+        )
+        reason = finding.criterion.reason
+        blocks.append(
+            Paragraph(
+                f"Promised: {threshold_words(finding)}." + (f" Why: {reason}." if reason else "")
+            )
+        )
+        if finding.criterion.decide == "point":
+            blocks.append(
+                Note("The plan lets the point estimate alone decide this promise.", "warning")
+            )
+        blocks.append(_verdict_table(evidence, finding, points=points))
+    if not evidence.findings:
+        blocks.append(Note("The plan names no criteria, so nothing was decided."))
+    blocks.append(
+        Paragraph(
+            "p values test equal rates (Fisher's exact test, two-sided); the adjusted p value "
+            "accounts for all comparisons made (Benjamini-Hochberg). They do not decide a promise."
+        )
+    )
+    return Section("opinion", "Opinion, criterion by criterion", tuple(blocks))
+
+
+def _verdict_table(evidence: Evidence, finding: Finding, *, points: bool) -> Table:
+    by = bool(finding.criterion.by)
+    rows = []
+    for verdict in finding.verdicts:
+        c = verdict.comparison
+        rows.append(
+            (
+                c.group if by else "all rows",
+                f"{c.count.total:,}",
+                percent(float(c.count.rate)) if c.count.rate is not None else "–",
+                value_words(c),
+                interval(c.low, c.high, points=points),
+                "–" if verdict.n_needed is None else f"{verdict.n_needed:,}",
+                p_words(c.p_value),
+                p_words(c.p_adjusted),
+                verdict.status.value,
+            )
+        )
+    reference = next(
+        (v.comparison.reference for v in finding.verdicts if v.comparison.reference), ""
+    )
+    method = finding.verdicts[0].comparison.method if finding.verdicts else ""
+    what = {"ratio": f"ratio to {reference}", "difference": f"difference to {reference}"}
+    return Table(
+        caption=f"{criterion_words(evidence, finding)}"
+        + (f", compared with {reference}" if reference else "")
+        + (f" (interval: {method})" if method else ""),
+        columns=(
+            "Group",
+            "n",
+            "Rate",
+            what.get(finding.criterion.compare, "value").split(" to ")[0].capitalize(),
+            interval_name(evidence),
+            "n to decide",
+            "p",
+            "p adj.",
+            "Decision",
+        ),
+        rows=tuple(rows),
+        align=("left", "right", "right", "right", "right", "right", "right", "right", "left"),
+        tone_column=8,
+        empty="There was no group to compare.",
+    )
+
+
+def scope_section(evidence: Evidence) -> Section:
+    """What was audited, for which use, and what was not."""
+    audit, model = evidence.audit, evidence.model
+    return Section(
+        "scope",
+        "Scope and intended use",
+        (
+            Facts(
+                (
+                    ("Purpose of the audit", audit.purpose or "not stated in the plan"),
+                    ("Intended use", audit.intended_use or "not stated in the plan"),
+                    ("Owner", audit.owner or "not stated in the plan"),
+                    (
+                        "Decision",
+                        f"{audit.favorable_label} (favorable) or "
+                        f"{audit.unfavorable_label} (unfavorable)",
+                    ),
+                    ("Rule", f"favorable if the model's score is at least {model.threshold:g}"),
+                    ("Model", model.description or model.kind),
+                    ("Model kind", model.kind),
+                    ("Model file", model.source),
+                    (f"Model digest ({model.digest_of})", model.digest),
+                    ("Digest of its scores", model.scores_digest),
+                ),
+                code=frozenset(
+                    {f"Model digest ({model.digest_of})", "Digest of its scores", "Model file"}
+                ),
+            ),
+            Heading("Not covered"),
+            Points(
+                (
+                    *not_covered(evidence),
+                    "A search for less discriminatory alternatives, what-if cases, drift over "
+                    "time: this version of the toolkit does not compute them.",
+                )
+            ),
+        ),
+    )
+
+
+def plan_section(evidence: Evidence) -> Section:
+    """What was registered, when, and whether it was changed."""
+    plan = evidence.plan
+    blocks: list[Block] = [
+        Paragraph(
+            f"The plan was registered on {when(plan.registered_at)}; the results were computed on "
+            f"{when(evidence.created)}. The plan is attached to this document as audit.toml."
+        )
+    ]
+    if plan.changed_after_results:
+        blocks.append(changed_plan(evidence))
+    blocks += [
+        Table(
+            "Registrations of the plan",
+            ("Registered", "Digest", "After results?", "Reason"),
+            tuple(
+                (when(at), digest, "yes" if after else "no", reason or "–")
+                for digest, at, after, reason in plan.registrations
+            ),
+            ("left", "left", "left", "left"),
+        ),
+        Facts(
+            (
+                ("Confidence of every interval", f"{plan.confidence:.0%}"),
+                ("Smallest group that may decide", f"{plan.min_group} cases"),
+                (
+                    "Cases for people to judge",
+                    f"{plan.review_cases}, design: {plan.review_design}, "
+                    f"{plan.reviewers_per_case} reviewer(s) each, {plan.protocol}",
+                ),
+                ("Seed of every random step", str(plan.seed)),
+                (
+                    "Who signs, in order",
+                    "; ".join(f"{role} ({signs})" for role, signs, _ in plan.roles),
+                ),
+            )
+        ),
+    ]
+    return Section("plan", "The plan, registered beforehand", tuple(blocks))
+
+
+def data_section(evidence: Evidence) -> Section:
+    """The rows, the columns, and how people decided before."""
+    data, audit = evidence.data, evidence.audit
+    blocks: list[Block] = [
+        Paragraph(data.description or "The plan does not describe the data."),
+        Facts(
+            (
+                ("Rows audited", f"{data.rows:,}"),
+                (
+                    "Recorded outcome",
+                    f"{data.favorable_rows:,} favorable ({audit.favorable_label}), "
+                    f"{data.rows - data.favorable_rows:,} unfavorable ({audit.unfavorable_label})",
+                ),
+                ("Model inputs", f"{len(data.features)}"),
+                (
+                    "Protected attributes audited",
+                    ", ".join(words for _, words in data.sensitive) or "none",
+                ),
+                (
+                    "Protected attributes among the inputs",
+                    ", ".join(data.protected_inputs) or "none (audited all the same)",
+                ),
+                ("Source", data.source),
+                ("Data digest", data.digest),
+            ),
+            code=frozenset({"Data digest", "Source"}),
+        ),
+    ]
+    if data.notes:
+        blocks += [Heading("What a reader should know about the data"), Points(data.notes)]
+    if evidence.history is not None:
+        blocks += history_blocks(evidence, evidence.history.decisions, evidence.history.rows)
+    blocks.append(
+        Table(
+            "What the model reads",
+            ("Column", "Meaning"),
+            data.features,
+            ("left", "left"),
+        )
+    )
+    if data.excluded:
+        blocks.append(
+            Table(
+                "Columns that were left out, and why",
+                ("Column", "Reason"),
+                data.excluded,
+                ("left", "left"),
+            )
+        )
+    return Section("data", "Data", tuple(blocks))
+
+
+def limits_section(evidence: Evidence) -> Section:
+    """What nobody should read into the numbers."""
+    return Section(
+        "limits",
+        "Limitations",
+        (
+            Points(
+                (
+                    "The recorded outcome is what was decided or observed then; where it is "
+                    "unfair, a model that agrees with it is unfair too.",
+                    "Intervals cover the chance of drawing these rows rather than others like "
+                    "them. They do not cover wrong data, or people unlike those in the data.",
+                    "An attribution says what the model used, not what caused the outcome.",
+                    "Groups with fewer than "
+                    f"{evidence.plan.min_group} cases are listed and decide nothing; a promise can "
+                    "be broken there without being seen here.",
+                    "This document says which promises were met. It does not say that the law is "
+                    "kept: that is for people to judge.",
+                )
+            ),
+        ),
+    )
+
+
+def verify_section(evidence: Evidence) -> Section:
+    """Digests, sources of the numbers, software, and how to check."""
+    ledger = evidence.ledger
+    facts = [
+        ("Plan", evidence.plan.digest),
+        ("Data", evidence.data.digest),
+        ("Model", evidence.model.digest),
+        ("Scores", evidence.model.scores_digest),
+        ("Environment", evidence.environment_digest),
+        ("Evidence", evidence.digest),
+    ]
+    if ledger is not None:
+        facts.append((f"Judgments ({ledger.size} records, Merkle root)", ledger.root))
+    return Section(
+        "verify",
+        "Evidence and how to verify",
+        (
+            Paragraph(
+                "Every number in this document is in evidence.json, which is attached to it "
+                "together with the plan, its registration and a manifest of digests. To check the "
+                "document, its signatures and its attachments, run “hitl-audit verify report.pdf”, "
+                "or open it in any PDF reader that shows signatures. Changing a single byte after "
+                "signing is seen."
+            ),
+            Facts(tuple(facts), code=frozenset(name for name, _ in facts)),
+            Table(
+                "Where the numbers come from",
+                ("Part", "Computed by", "Seed", "Data digest"),
+                tuple(
+                    (
+                        p.part,
+                        p.function,
+                        "–" if p.random_state is None else str(p.random_state),
+                        p.data_digest,
+                    )
+                    for p in evidence.provenance
+                ),
+                ("left", "left", "right", "left"),
+            ),
+            Table(
+                "Software",
+                ("Name", "Version"),
+                tuple(evidence.environment.items()),
+                ("left", "left"),
+            ),
+        ),
+    )
+
+
+def signatures_section(evidence: Evidence) -> Section:
+    """The places for signatures, in order."""
+    roles = evidence.plan.roles
+    blocks: list[Block] = [
+        Paragraph(
+            "Each role signs for itself, in this order. A signature proves that the document has "
+            "not been changed since, and who holds the key; whether that is the right person is "
+            "shown by comparing the key's fingerprint with one received another way."
+        )
+    ]
+    for place, (role, signs, name) in enumerate(roles):
+        who = f"{role} ({name})" if name else role
+        blocks.append(
+            SignatureField(
+                name=role_field(role),
+                role=who[:1].upper() + who[1:],
+                statement=STATEMENTS[signs],
+                locks=place == len(roles) - 1,
+            )
+        )
+    return Section("signatures", "Signatures", tuple(blocks))

@@ -1,0 +1,200 @@
+"""The sections on reasons and people: explanations, trust in them, human oversight."""
+
+from __future__ import annotations
+
+from hitl_audit.charts import Chart, Series
+from hitl_audit.findings import percent
+from hitl_audit.report.document import (
+    Block,
+    Figure,
+    Heading,
+    Note,
+    Paragraph,
+    Points,
+    Section,
+    Table,
+)
+from hitl_audit.report.wording import (
+    interval,
+    interval_name,
+    interval_numbers,
+    number,
+    sentence,
+    small_number,
+)
+from hitl_audit.results import Evidence, ExplanationRecord
+
+__all__ = ["explanations_section", "oversight_section", "trust_section"]
+
+TOP_FEATURES = 10
+
+
+def explanations_section(evidence: Evidence) -> Section:
+    """What the model's score rests on."""
+    if not evidence.explanations:
+        return Section(
+            "explanations",
+            "Explanations",
+            (Note("Not assessed: the plan asked for no explanations."),),
+        )
+    blocks: list[Block] = [
+        Paragraph(
+            "What the model's score rests on, in the columns it reads. The size of an attribution "
+            "says how much a feature moves the score, not whether it should."
+        )
+    ]
+    for record in evidence.explanations:
+        blocks.append(Heading("SHAP" if record.method == "shap" else "LIME"))
+        blocks.append(Paragraph(_explanation_words(evidence, record)))
+        blocks += [Points(tuple(sentence(note) for note in record.notes))] if record.notes else []
+        blocks.append(Figure(_importance_chart(record), _importance_table(evidence, record)))
+    return Section("explanations", "Explanations", tuple(blocks))
+
+
+def _explanation_words(evidence: Evidence, record: ExplanationRecord) -> str:
+    if record.method == "shap":
+        return (
+            f"SHAP values ({record.algorithm}) of the {record.scale} of "
+            f"“{evidence.audit.favorable_label}” for {record.rows:,} cases, against "
+            f"{record.background_size} background rows. Base value and attributions add up to the "
+            f"model's own output; the largest deviation is {record.max_residual:.1e}."
+        )
+    return (
+        f"LIME weights of the {record.scale} of “{evidence.audit.favorable_label}” for "
+        f"{record.rows:,} cases, the mean over {record.seeds} seeds. LIME fits a simple model "
+        "around each case; its numbers vary with the seed, which section “How far the explanations "
+        "can be trusted” quantifies."
+    )
+
+
+def _importance_chart(record: ExplanationRecord) -> Chart:
+    top, rest = record.importance[:TOP_FEATURES], record.importance[TOP_FEATURES:]
+    first = top[0]
+    name = record.method.upper()
+    message = (
+        f"{first.label} moves the score most: {number(first.mean_abs)} on average "
+        f"({name}, {first.n:,} cases)"
+        + (
+            f"; the {len(top)} strongest of {len(record.importance)} features are shown."
+            if rest
+            else "."
+        )
+    )
+    values = "; ".join(f"{i.label} {number(i.mean_abs)}" for i in top)
+    return Chart(
+        kind="bars",
+        message=message,
+        alt=f"{message} {values}.",
+        value_label=f"Mean size of the attribution ({record.scale})",
+        series=(
+            Series(
+                name=name,
+                x=tuple(i.label for i in top),
+                y=tuple(i.mean_abs for i in top),
+                low=tuple(i.low for i in top),
+                high=tuple(i.high for i in top),
+            ),
+        ),
+    )
+
+
+def _importance_table(evidence: Evidence, record: ExplanationRecord) -> Table:
+    return Table(
+        "Mean size of the attribution by feature (interval: bootstrap over cases)",
+        ("Feature", "Column", "n", "Mean size", interval_name(evidence)),
+        tuple(
+            (
+                i.label,
+                i.feature,
+                f"{i.n:,}",
+                number(i.mean_abs, 4),
+                interval_numbers(i.low, i.high),
+            )
+            for i in record.importance
+        ),
+        ("left", "left", "right", "right", "right"),
+    )
+
+
+def trust_section(evidence: Evidence) -> Section:
+    """How far the explanations can be trusted."""
+    rows = tuple(
+        (q.meaning, f"{q.n:,}", small_number(q.value), interval_numbers(q.low, q.high), q.method)
+        for q in evidence.explanation_quality
+    )
+    return Section(
+        "trust",
+        "How far the explanations can be trusted",
+        (
+            Paragraph(
+                "Two methods that explain the same case should name the same features. Where they "
+                "do not, an explanation is shown to reviewers as unreliable, not as a reason."
+            ),
+            Table(
+                "Agreement and stability of the explanations",
+                ("Measure", "n", "Value", interval_name(evidence), "Method"),
+                rows,
+                ("left", "right", "right", "right", "left"),
+                empty="Not assessed: there were no explanations to compare.",
+            ),
+        ),
+    )
+
+
+def oversight_section(evidence: Evidence) -> Section:
+    """What people judged."""
+    seen = evidence.oversight
+    blocks: list[Block] = [Paragraph(sentence(seen.words))]
+    if seen.any_simulated:
+        blocks.insert(
+            0,
+            Note(
+                "These judgments were made by a program for demonstration. They say nothing about "
+                "what people think of the model.",
+                "warning",
+            ),
+        )
+    if seen.judged:
+        blocks.append(
+            Table(
+                "Judgments recorded",
+                ("What", "n", "Value", interval_name(evidence)),
+                (
+                    ("Cases drawn for review", str(seen.sampled), "", ""),
+                    ("Cases judged", str(seen.judged), "", ""),
+                    ("Reviewers", str(seen.reviewers), "", ""),
+                    *((f"Verdict: {name}", str(count), "", "") for name, count in seen.verdicts),
+                    ("Corrections", str(seen.corrections), "", ""),
+                    (
+                        "Share of cases in which everyone agreed with the model",
+                        str(seen.agreement.n),
+                        percent(seen.agreement.value),
+                        interval(seen.agreement.low, seen.agreement.high),
+                    ),
+                    (
+                        "Share in which the answer given before seeing the model was the same",
+                        str(seen.blind_agreement.n),
+                        percent(seen.blind_agreement.value),
+                        interval(seen.blind_agreement.low, seen.blind_agreement.high),
+                    ),
+                ),
+                ("left", "right", "right", "right"),
+            )
+        )
+        if seen.reasons:
+            blocks.append(
+                Table(
+                    "Reasons given for disagreeing",
+                    ("Reason", "Times"),
+                    tuple((reason, str(count)) for reason, count in seen.reasons),
+                    ("left", "right"),
+                )
+            )
+        if seen.judged < seen.sampled:
+            blocks.append(
+                Note(
+                    f"{seen.sampled - seen.judged} of {seen.sampled} drawn cases are not judged "
+                    "yet. The shares above are about the judged ones; the others may differ."
+                )
+            )
+    return Section("oversight", "Human oversight", tuple(blocks))

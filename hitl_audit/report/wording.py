@@ -1,0 +1,124 @@
+"""Numbers, names and thresholds in the words of the document."""
+
+from __future__ import annotations
+
+from hitl_audit.findings import Comparison, Finding, metric_words, percent
+from hitl_audit.groups import TIMES
+from hitl_audit.results import Evidence
+
+__all__ = [
+    "criterion_words",
+    "in_points",
+    "interval",
+    "interval_name",
+    "interval_numbers",
+    "label",
+    "model_name",
+    "number",
+    "p_words",
+    "sentence",
+    "small_number",
+    "status_words",
+    "threshold_words",
+    "value_words",
+    "when",
+]
+
+
+def model_name(evidence: Evidence) -> str:
+    """Name and version of the model."""
+    model = evidence.model
+    return f"{model.name}, version {model.version}" if model.version else model.name
+
+
+def when(utc: str) -> str:
+    """``2026-11-23T07:26:28.000000Z`` → ``2026-11-23 07:26:28 UTC``."""
+    return f"{utc[:10]} {utc[11:19]} UTC" if len(utc) > 19 else utc
+
+
+def sentence(text: str) -> str:
+    """A text with a capital and a full stop."""
+    text = text.strip()
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def label(evidence: Evidence, attribute: str) -> str:
+    """Plain words for an attribute or a crossing of them, starting with a capital."""
+    words = dict(evidence.data.sensitive)
+    return TIMES.join(words.get(a, a) for a in attribute.split(TIMES))
+
+
+def interval_name(evidence: Evidence) -> str:
+    """``95% interval``, with the plan's confidence."""
+    return f"{evidence.plan.confidence:.0%} interval"
+
+
+def interval(low: float | None, high: float | None, *, points: bool = False) -> str:
+    """An interval of proportions, or of differences in points."""
+    if low is None or high is None:
+        return "–"
+    if points:
+        return f"{in_points(low)} to {in_points(high)}"
+    return f"{percent(low)} to {percent(high)}"
+
+
+def interval_numbers(low: float | None, high: float | None) -> str:
+    """An interval of plain numbers."""
+    return "–" if low is None or high is None else f"{number(low)} to {number(high)}"
+
+
+def in_points(value: float | None) -> str:
+    """A difference in percentage points: ``−4.1``."""
+    return "–" if value is None else percent(value).removesuffix("%")
+
+
+def p_words(value: float | None) -> str:
+    """A p value."""
+    if value is None:
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A plain number."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def small_number(value: float | None) -> str:
+    """A number that may be far below one: ``1.2e-15``."""
+    return f"{value:.1e}" if value is not None and 0 < abs(value) < 0.001 else number(value)
+
+
+def status_words(status: str) -> str:
+    """Why a number decides nothing, or nothing."""
+    return "" if status == "ok" else status
+
+
+def threshold_words(finding: Finding) -> str:
+    """What was promised."""
+    criterion = finding.criterion
+    if criterion.compare == "difference" and criterion.at_most is not None:
+        return f"within ±{float(criterion.at_most) * 100:g} points"
+    parts = []
+    if criterion.at_least is not None:
+        parts.append(f"at least {float(criterion.at_least) * 100:g}%")
+    if criterion.at_most is not None:
+        parts.append(f"at most {float(criterion.at_most) * 100:g}%")
+    return ", ".join(parts)
+
+
+def criterion_words(evidence: Evidence, finding: Finding) -> str:
+    """What a promise is about."""
+    criterion = finding.criterion
+    kind = {"ratio": ", ratio", "difference": ", difference", "value": ""}[criterion.compare]
+    by = TIMES.join(label(evidence, a).lower() for a in criterion.by)
+    name = metric_words(criterion.metric).capitalize() + kind
+    return f"{name}, by {by}" if by else f"{name}, all together"
+
+
+def value_words(comparison: Comparison) -> str:
+    """The measured value in the unit of its promise."""
+    if comparison.compare == "difference":
+        return f"{in_points(comparison.value)} points"
+    return percent(comparison.value)
