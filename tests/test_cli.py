@@ -138,6 +138,7 @@ def test_the_demonstration_is_signed_verified_and_explained(folder: Path) -> Non
     # No judgments were made, and two roles have not signed: both are said.
     assert outcomes.pop("ledger") == "not done"
     assert outcomes.pop("roles") == "warn"
+    assert outcomes.pop("signers") == "warn"
     assert set(outcomes.values()) == {"pass"}
     assert result["open_roles"] == ["Domain expert", "Compliance officer"]
     pdf = (folder / "report.pdf").read_bytes()

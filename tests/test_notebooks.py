@@ -27,7 +27,7 @@ def test_saved_without_output(path: Path) -> None:
 def test_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     here = tmp_path / "notebooks"
     here.mkdir()
-    notebook = nbformat.from_dict(json.loads(path.read_text()))  # type: ignore[no-untyped-call]
+    notebook = nbformat.reads(path.read_text(), as_version=4)  # type: ignore[no-untyped-call]
     client = NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(here)}})
     with warnings.catch_warnings():
         # The kernel's transport is Jupyter's business, on loopback, for one test.

@@ -21,6 +21,7 @@ from hitl_audit.report.wording import (
     criterion_words,
     interval,
     interval_name,
+    metric_meaning,
     p_words,
     threshold_words,
     value_words,
@@ -64,7 +65,8 @@ def opinion_section(evidence: Evidence) -> Section:
         reason = finding.criterion.reason
         blocks.append(
             Paragraph(
-                f"Promised: {threshold_words(finding)}." + (f" Why: {reason}." if reason else "")
+                f"{metric_meaning(evidence, finding)} Promised: {threshold_words(finding)}."
+                + (f" Why: {reason}." if reason else "")
             )
         )
         if finding.criterion.decide == "point":

@@ -50,7 +50,12 @@ def history_blocks(evidence: Evidence, decisions: GroupMetrics, rows: int) -> li
                 evidence, decisions, "selection_rate", attribute, "Favorable decisions by people"
             ),
         ),
-        _comparison_table(evidence, decisions, "selection_rate", "Decisions by people, compared"),
+        *(
+            _comparison_table(
+                evidence, decisions, "selection_rate", name, "Decisions by people, compared"
+            )
+            for name in decisions.attributes
+        ),
     ]
 
 
@@ -144,26 +149,31 @@ def _score_table(evidence: Evidence, attribute: str) -> Table:
 
 
 def _curve_figure(chart: Chart) -> Figure:
-    """A curve with a table of a few of its points: enough to see its shape."""
+    """A chart of curves with a table of its points: all of them, or a few of a long curve."""
+    bounded = any(series.low for series in chart.series)
     rows = []
     for series in chart.series:
         last = len(series.x) - 1
-        points = last + 1 if series.low else min(last + 1, CURVE_POINTS)
+        points = last + 1 if bounded else min(last + 1, CURVE_POINTS)
         for i in sorted({round(k * last / max(points - 1, 1)) for k in range(points)}):
-            note = series.notes[i] if series.notes else ""
-            bounds = "–"
-            if series.low and series.low[i] is not None:
-                bounds = f"{number(series.low[i])} to {number(series.high[i])}"
-            rows.append(
-                (series.name, number(float(series.x[i])), number(series.y[i]), bounds, note)
+            row: tuple[str, ...] = (
+                series.name,
+                number(float(series.x[i])),
+                number(series.y[i]),
             )
+            if bounded:
+                note = series.notes[i] if series.notes else ""
+                row = (*row, interval_numbers(series.low[i], series.high[i]), note)
+            rows.append(row)
+    extra = ("Interval", "Cases") if bounded else ()
+    aligned: tuple[Align, ...] = ("left", "right", "right", "right", "right")
     return Figure(
         chart,
         Table(
             f"Points of the chart: {chart.value_label} against {chart.x_label}",
-            ("Series", chart.x_label, chart.value_label, "Interval", "Note"),
+            ("Series", chart.x_label, chart.value_label, *extra),
             tuple(rows),
-            ("left", "right", "right", "right", "left"),
+            aligned[: 3 + len(extra)],
         ),
     )
 
@@ -188,14 +198,17 @@ def fairness_section(evidence: Evidence) -> Section:
                     _rate_table(evidence, metrics, "selection_rate", attribute, "Selection rate"),
                 )
             )
+            blocks.append(
+                _comparison_table(
+                    evidence,
+                    metrics,
+                    "selection_rate",
+                    attribute,
+                    "Decisions by the model, compared",
+                )
+            )
         blocks.append(
             _group_table(evidence, metrics, attribute, [m for m in names if m != "selection_rate"])
-        )
-    if "selection_rate" in names:
-        blocks.append(
-            _comparison_table(
-                evidence, metrics, "selection_rate", "Decisions by the model, compared"
-            )
         )
     blocks.append(_gap_table(evidence))
     return Section("fairness", "Fairness by group", tuple(blocks))
@@ -218,11 +231,10 @@ def _rate_table(
 
 
 def _comparison_table(
-    evidence: Evidence, metrics: GroupMetrics, metric: str, caption: str
+    evidence: Evidence, metrics: GroupMetrics, metric: str, attribute: str, caption: str
 ) -> Table:
     rows = [
         (
-            label(evidence, c.attribute),
             c.group,
             c.reference,
             f"{c.count.total:,}",
@@ -233,24 +245,14 @@ def _comparison_table(
             "small group" if c.small else "",
         )
         for c in metrics.against_reference
-        if c.metric == metric and c.compare == "ratio"
+        if (c.metric, c.attribute, c.compare) == (metric, attribute, "ratio")
     ]
     return Table(
-        f"{caption}: ratio of {metric_words(metric)} to the reference group "
-        "(interval: Koopman score)",
-        (
-            "Attribute",
-            "Group",
-            "Reference",
-            "n",
-            "Ratio",
-            interval_name(evidence),
-            "p",
-            "p adj.",
-            "Note",
-        ),
+        f"{caption}: ratio of {metric_words(metric)} to the reference group, by "
+        f"{label(evidence, attribute).lower()} (interval: Koopman score)",
+        ("Group", "Reference", "n", "Ratio", interval_name(evidence), "p", "p adj.", "Note"),
         tuple(rows),
-        ("left", "left", "left", "right", "right", "right", "right", "right", "left"),
+        ("left", "left", "right", "right", "right", "right", "right", "left"),
         empty="No group could be compared.",
     )
 

@@ -18,6 +18,7 @@ from hitl_audit.report.wording import (
     criterion_words,
     interval,
     interval_name,
+    metric_meaning,
     model_name,
     sentence,
     threshold_words,
@@ -76,7 +77,8 @@ def _opinion_row(evidence: Evidence, finding: Finding) -> OpinionRow:
             "",
         )
     c = verdict.comparison
-    shown = f"Shown: {c.group}, n = {c.count.total:,}" if finding.criterion.by else "All rows"
+    n = f"n = {c.count.total:,}"
+    shown = f"Shown: {c.group} ({n})" if finding.criterion.by else f"All cases ({n})"
     others = _decided_words(finding)
     return OpinionRow(
         criterion=criterion_words(evidence, finding),
@@ -84,7 +86,9 @@ def _opinion_row(evidence: Evidence, finding: Finding) -> OpinionRow:
         value=value_words(c),
         interval=interval(c.low, c.high, points=c.compare == "difference"),
         status=finding.status.value,
-        words=f"{shown}. {others}" if others else f"{shown}, n = {c.count.total:,}",
+        words=" ".join(
+            part for part in (metric_meaning(evidence, finding), f"{shown}.", others) if part
+        ),
     )
 
 
@@ -173,10 +177,7 @@ def _third_thing(evidence: Evidence) -> str:
     names = [i.label for i in record.importance[:3]]
     listed = ", ".join(names[:-1]) + (f" and {names[-1]}" if len(names) > 1 else names[0])
     if record.method == "shap":
-        checked = (
-            f"In each of {record.rows:,} cases the parts add up to the model's own score "
-            f"(largest deviation {record.max_residual:.0e})."
-        )
+        checked = f"In each of {record.rows:,} cases the parts add up to the model's own score."
     else:
         checked = f"These weights are estimates, on {record.rows:,} cases."
     return f"The model's decisions rest most on: {listed}. {checked}"

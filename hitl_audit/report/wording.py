@@ -13,6 +13,7 @@ __all__ = [
     "interval_name",
     "interval_numbers",
     "label",
+    "metric_meaning",
     "model_name",
     "number",
     "p_words",
@@ -115,6 +116,27 @@ def criterion_words(evidence: Evidence, finding: Finding) -> str:
     by = TIMES.join(label(evidence, a).lower() for a in criterion.by)
     name = metric_words(criterion.metric).capitalize() + kind
     return f"{name}, by {by}" if by else f"{name}, all together"
+
+
+def metric_meaning(evidence: Evidence, finding: Finding) -> str:
+    """What the metric of a promise measures, for readers who do not know its name."""
+    yes = f"“{evidence.audit.favorable_label}”"
+    no = f"“{evidence.audit.unfavorable_label}”"
+    meaning = {
+        "selection_rate": f"How often the model decides {yes}",
+        "true_positive_rate": f"How often it decides {yes} where {yes} is recorded",
+        "false_positive_rate": f"How often it decides {yes} where {no} is recorded",
+        "true_negative_rate": f"How often it decides {no} where {no} is recorded",
+        "false_negative_rate": f"How often it decides {no} where {yes} is recorded",
+        "accuracy": "How often its decision is the recorded one",
+        "precision": f"How often {yes} is recorded where it decides {yes}",
+    }[finding.criterion.metric]
+    kind = {
+        "ratio": ", as a share of the reference group's rate",
+        "difference": ", compared with the reference group",
+        "value": "",
+    }
+    return f"{meaning}{kind[finding.criterion.compare]}."
 
 
 def value_words(comparison: Comparison) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterator
 from typing import Any
 
 from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.reader import PdfFileReader
+
+from hitl_audit.canonical import sha256
 
 __all__ = ["attachments", "describe_changes", "entry", "items"]
 
@@ -139,19 +140,18 @@ class _Digester:
                 self._known[value.reference] = b"cycle"
                 self._known[value.reference] = self(_resolved(value))
             return self._known[value.reference]
-        hasher = hashlib.sha256(type(value).__name__.encode())
+        parts = [type(value).__name__.encode()]
         if isinstance(value, generic.DictionaryObject):
             for key in sorted(value):
                 if key not in ("/Parent", "/P", "/StructParent"):
-                    hasher.update(key.encode() + b"\0" + self(value.raw_get(key)))
+                    parts += [key.encode(), b"\0", self(value.raw_get(key))]
             if isinstance(value, generic.StreamObject):
-                hasher.update(value.encoded_data)
+                parts.append(value.encoded_data)
         elif isinstance(value, list):
-            for item in value:
-                hasher.update(self(item))
+            parts += [self(item) for item in value]
         else:
-            hasher.update(repr(value).encode())
-        return hasher.digest()
+            parts.append(repr(value).encode())
+        return sha256(b"".join(parts))
 
 
 def _resolved(reference: Any) -> Any:
