@@ -175,8 +175,9 @@ def plan_section(evidence: Evidence) -> Section:
     plan = evidence.plan
     blocks: list[Block] = [
         Paragraph(
-            f"The plan was registered on {when(plan.registered_at)}; the results were computed on "
-            f"{when(evidence.created)}. The plan is attached to this document as audit.toml."
+            f"The plan was registered on {when(plan.registered_at, exact=True)}; the results were "
+            f"computed on {when(evidence.created, exact=True)}. The plan is attached to this "
+            "document as audit.toml."
         )
     ]
     if plan.changed_after_results:

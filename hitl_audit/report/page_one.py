@@ -44,7 +44,8 @@ def page_one(evidence: Evidence) -> tuple[Block, ...]:
                 ("Purpose", audit.purpose or "not stated in the plan"),
                 (
                     "Plan registered",
-                    f"{when(plan.registered_at)}, before the results of {when(evidence.created)}",
+                    f"{when(plan.registered_at, exact=True)}, before the results of "
+                    f"{when(evidence.created, exact=True)}",
                 ),
                 ("Signed by", "see the last page: a place without a signature is open"),
             )

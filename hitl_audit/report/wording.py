@@ -32,9 +32,9 @@ def model_name(evidence: Evidence) -> str:
     return f"{model.name}, version {model.version}" if model.version else model.name
 
 
-def when(utc: str) -> str:
-    """``2026-11-23T07:26:28.000000Z`` → ``2026-11-23 07:26:28 UTC``."""
-    return f"{utc[:10]} {utc[11:19]} UTC" if len(utc) > 19 else utc
+def when(utc: str, *, exact: bool = False) -> str:
+    """``2026-11-23T07:26:28.250000Z`` → ``2026-11-23 07:26:28 UTC``; ``exact`` keeps ``.250``."""
+    return f"{utc[:10]} {utc[11 : 23 if exact else 19]} UTC" if len(utc) > 19 else utc
 
 
 def sentence(text: str) -> str:
