@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hitl_audit.findings import Status, percent
@@ -25,6 +28,13 @@ MARKS = {
 
 def _paragraph(text: str, indent: str = "") -> str:
     return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+
+
+def _program() -> str:
+    """How this program was called, so that the next line can be typed as it stands."""
+    called = Path(sys.argv[0])
+    found = shutil.which(called.name)
+    return called.name if found and Path(found).samefile(called) else str(called)
 
 
 def findings_words(evidence: Evidence) -> str:
@@ -87,6 +97,6 @@ def demonstration_words(made: Demonstration) -> str:
         f"  {made.folder / 'report.pdf'}     the document (start with page one)",
         f"  {made.folder / 'report.html'}    the same in a browser, with charts to explore",
         "  make notebook                   the same audit in JupyterLab, and cases to judge",
-        f"  hitl-audit verify {made.folder}    check the document yourself",
+        f"  {_program()} verify {made.folder}    check the document yourself",
     ]
     return "\n".join(lines)
