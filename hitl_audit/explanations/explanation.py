@@ -204,10 +204,10 @@ class Explanation:
             high.append(None)
             notes += [""] * bool(notes)
         leaders = " and ".join(names[: min(2, len(top))])
-        verb = "carries" if len(top) == 1 else "carry"
+        verb = "moves" if len(top) == 1 else "move"
         message = (
-            f"{leaders} {verb} most of the model's {self.output_words} "
-            f"({self.method.upper()}, {len(self.values)} cases)"
+            f"{leaders} {verb} the model's {self.output_words} most "
+            f"({self.method.upper()}, {len(self.values):,} cases)"
         )
         return self._bars(message, f"mean |{self.method.upper()}|", names, values, low, high, notes)
 

@@ -100,8 +100,31 @@ def performance_section(evidence: Evidence) -> Section:
     attribute = measured.attributes[0] if measured.attributes else None
     charts = measured.charts(attribute)
     blocks += [_curve_figure(charts[name]) for name in ("roc", "precision_recall", "calibration")]
-    blocks += [_score_table(evidence, name) for name in measured.attributes]
+    for name in measured.attributes:
+        blocks += [_confusion_table(evidence, name), _score_table(evidence, name)]
     return Section("performance", "Performance, overall and by group", tuple(blocks))
+
+
+def _confusion_table(evidence: Evidence, attribute: str) -> Table:
+    yes, no = evidence.audit.favorable_label, evidence.audit.unfavorable_label
+    return Table(
+        f"Decisions against recorded outcomes, by {label(evidence, attribute).lower()} "
+        "(recorded → decided)",
+        ("Group", "n", f"{yes} → {yes}", f"{yes} → {no}", f"{no} → {yes}", f"{no} → {no}"),
+        tuple(
+            (
+                g.group,
+                f"{g.score('accuracy').n:,}",
+                f"{g.confusion.true_positives:,}",
+                f"{g.confusion.false_negatives:,}",
+                f"{g.confusion.false_positives:,}",
+                f"{g.confusion.true_negatives:,}",
+            )
+            for g in evidence.performance.groups
+            if g.attribute == attribute
+        ),
+        ("left", "right", "right", "right", "right", "right"),
+    )
 
 
 def _score_table(evidence: Evidence, attribute: str) -> Table:
