@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 # Program -> Debian package.
 PROGRAMS = {
-    "chromium": "chromium",
+    "chromium": "chromium fonts-dejavu-core",  # without a font it draws no text
     "openssl": "openssl",
     "pdfdetach": "poppler-utils",
     "pdfinfo": "poppler-utils",
@@ -66,7 +66,8 @@ def create(venv: Path) -> None:
 
 
 def system_programs() -> None:
-    missing = sorted({p for name, p in PROGRAMS.items() if not shutil.which(name)})
+    absent = [packages for name, packages in PROGRAMS.items() if not shutil.which(name)]
+    missing = sorted({package for packages in absent for package in packages.split()})
     if not missing:
         return
     if shutil.which("apt-get") and hasattr(os, "geteuid") and os.geteuid() == 0:
