@@ -39,7 +39,6 @@ __all__ = [
     "History",
     "Importance",
     "Provenance",
-    "evidence_schema",
     "read_evidence",
     "read_sample",
     "run_audit",
@@ -248,16 +247,6 @@ def read_evidence(data: bytes) -> Evidence:
             f"evidence.json cannot be used: {place}: {first['msg']}; expected "
             '"hitl-audit/evidence/v1"'
         ) from None
-
-
-def evidence_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of ``evidence.json``; shipped as ``schemas/evidence.v1.json``."""
-    schema = TypeAdapter(Evidence).json_schema(mode="serialization")
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "hitl-audit/evidence/v1",
-        **schema,
-    }
 
 
 def read_sample(data: bytes) -> CaseSample:

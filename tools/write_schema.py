@@ -2,10 +2,41 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
-from hitl_audit.results import evidence_schema
+from pydantic import TypeAdapter
 
-TARGET = Path(__file__).resolve().parents[1] / "hitl_audit" / "schemas" / "evidence.v1.json"
+from hitl_audit.plan import PlanLock
+from hitl_audit.results import Evidence
+from hitl_audit.review.judgment import FORMAT, Judgment
+from hitl_audit.review.sampling import CaseSample
+
+FOLDER = Path(__file__).resolve().parents[1] / "hitl_audit" / "schemas"
+TYPES = {
+    "evidence.v1": Evidence,
+    "judgment.v1": Judgment,
+    "plan-lock.v1": PlanLock,
+    "sample.v1": CaseSample,
+}
+
+
+def schema(name: str) -> dict[str, Any]:
+    """JSON Schema (2020-12) of one persisted format, from the type that writes it."""
+    made = TypeAdapter(TYPES[name]).json_schema(mode="serialization")
+    if name == "judgment.v1":  # its format is added when it is written
+        made["properties"] = {"format": {"const": FORMAT}, **made["properties"]}
+    made["required"] = sorted(made["properties"])
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"hitl-audit/{name.replace('.', '/')}",
+        **made,
+    }
+
+
+def text(name: str) -> str:
+    return json.dumps(schema(name), indent=1, ensure_ascii=False) + "\n"
+
 
 if __name__ == "__main__":
-    TARGET.write_text(json.dumps(evidence_schema(), indent=1, ensure_ascii=False) + "\n")
+    for name in TYPES:
+        (FOLDER / f"{name}.json").write_text(text(name), encoding="utf-8")

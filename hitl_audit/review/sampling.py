@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hitl_audit.canonical import digest
 from hitl_audit.errors import InputError, did_you_mean
@@ -56,6 +56,7 @@ class CaseSample:
     population: int
     random_state: int
     cases: tuple[SampledCase, ...]
+    format: Literal["hitl-audit/sample/v1"] = "hitl-audit/sample/v1"
 
     @property
     def case_ids(self) -> tuple[str, ...]:
