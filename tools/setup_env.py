@@ -9,6 +9,7 @@ looks for the programs that the tests use and installs them where it may.
 """
 
 import argparse
+import ctypes
 import hashlib
 import os
 import shutil
@@ -29,6 +30,8 @@ PROGRAMS = {
     "pdftotext": "poppler-utils",
     "qpdf": "qpdf",
 }
+# Shared library -> Debian package: what the browser's driver loads.
+LIBRARIES = {"libatomic.so.1": "libatomic1"}
 
 
 def fail(message: str) -> None:
@@ -66,8 +69,17 @@ def create(venv: Path) -> None:
     )
 
 
+def loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
 def system_programs() -> None:
     absent = [packages for name, packages in PROGRAMS.items() if not shutil.which(name)]
+    absent += [package for name, package in LIBRARIES.items() if not loads(name)]
     missing = sorted({package for packages in absent for package in packages.split()})
     if not missing:
         return
