@@ -16,9 +16,6 @@ import pandas as pd
 from hitl_audit.canonical import canonical_bytes
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import InputError, PlanError
-from hitl_audit.explanations.explain import explain
-from hitl_audit.explanations.explanation import Explanation
-from hitl_audit.explanations.raw_features import sample_rows
 from hitl_audit.files import write_atomically
 from hitl_audit.inputs import AuditInputs, build_inputs, read_data, read_model
 from hitl_audit.plan import AuditPlan, PlanLock, register
@@ -28,6 +25,7 @@ from hitl_audit.results import (
     Evidence,
     Progress,
     read_evidence,
+    read_results,
     read_sample,
     run_audit,
     with_oversight,
@@ -38,6 +36,7 @@ from hitl_audit.review.sampling import CaseSample
 from hitl_audit.review.session import Revealed, ReviewSession
 from hitl_audit.review.simulate import simulate_reviewers
 from hitl_audit.review.words import value_words
+from hitl_audit.signing.contents import attachments
 from hitl_audit.signing.keys import SigningKey
 from hitl_audit.signing.pdf import FieldState, signature_fields
 
@@ -69,7 +68,8 @@ class Audit:
             and ``model.output = "label"`` in the plan), or a callable from a
             DataFrame to probabilities of the favorable outcome.
         X: rows to audit; may hold more columns than the model reads.
-        y: recorded outcome per row.
+        y: recorded outcome per row. A Series is matched to ``X`` by index where both
+            name the same rows, else by position.
         sensitive: names of columns of ``X``, or a DataFrame or Series beside it.
         plan: path of an ``audit.toml``, an :class:`~hitl_audit.plan.AuditPlan`,
             or ``None`` for defaults without criteria: numbers, but no promise.
@@ -89,13 +89,15 @@ class Audit:
         X: Any,
         y: Any,
         *,
-        sensitive: Sequence[str] | pd.DataFrame | pd.Series | None = None,
+        sensitive: str | Sequence[str] | pd.DataFrame | pd.Series | None = None,
         plan: AuditPlan | str | Path | None = None,
         ids: Sequence[Any] | None = None,
         folder: str | Path | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         beside = sensitive.to_frame() if isinstance(sensitive, pd.Series) else sensitive
+        if isinstance(beside, str):
+            beside = [beside]
         names = None if beside is None else [str(c) for c in beside]
         self.plan = _plan_for(plan, names, y)
         if names is not None and set(names) != set(self.plan.data.sensitive):
@@ -119,7 +121,6 @@ class Audit:
         self._now = now
         self._lock: PlanLock | None = None
         self._results: AuditResults | None = None
-        self._background: pd.DataFrame | None = None
 
     @classmethod
     def open(cls, folder: str | Path, *, now: Callable[[], datetime] = utc_now) -> Audit:
@@ -207,7 +208,13 @@ class Audit:
         self._lock = lock
         with _progress_bar(progress) as step:
             results = run_audit(
-                self.inputs, self.plan, lock, now=self._now(), history=self._history, progress=step
+                self.inputs,
+                self.plan,
+                lock,
+                now=self._now,
+                history=self._history,
+                remarks=_changes_since(self.inputs, dossier),
+                progress=step,
             )
             if dossier is not None:
                 dossier.replace_results(_result_files(results))
@@ -216,7 +223,15 @@ class Audit:
 
     @property
     def results(self) -> AuditResults:
-        """The results of the last run; runs the audit if there was none."""
+        """The results of the last run; runs the audit if there was none.
+
+        Those of an audit folder are read again, as long as plan, model and data
+        are the ones they were made with; what only a run keeps (LIME's values)
+        is then ``None``.
+        """
+        if self._results is None and self._dossier is not None:
+            self._results = _kept_results(self, self._dossier)
+            self._lock = self._dossier.lock() if self._results else None
         return self._results or self.run()
 
     # --- people ---
@@ -330,9 +345,9 @@ def sign_folder(
             f'{dossier.folder} has no report.pdf yet; make it with "hitl-audit report '
             f'{dossier.folder}"'
         )
-    signed = sign_report(
-        dossier.report_path.read_bytes(), key, plan.roles, role=role, signed_at=now
-    )
+    pdf = dossier.report_path.read_bytes()
+    evidence = read_evidence(attachments(pdf)["evidence.json"])
+    signed = sign_report(pdf, key, plan.roles, evidence, role=role, signed_at=now)
     write_atomically(dossier.report_path, signed)
     return signature_fields(signed)
 
@@ -377,14 +392,49 @@ def _plan_for(
     )
 
 
+def _changes_since(inputs: AuditInputs, dossier: Dossier | None) -> tuple[str, ...]:
+    """What the last run in this folder was made on, if it was something else."""
+    if dossier is None or not dossier.results_exist:
+        return ()
+    before = read_evidence(dossier.evidence())
+    remarks = []
+    if before.data.digest != inputs.data_digest:
+        remarks.append(
+            f"The last run in this folder, of {before.created[:19]} UTC, was on other data "
+            f"({before.data.rows:,} rows; these are {len(inputs):,})."
+        )
+    if before.model.digest != inputs.model.digest:
+        remarks.append(
+            f"The last run in this folder, of {before.created[:19]} UTC, was on another model."
+        )
+    return tuple(remarks)
+
+
+def _kept_results(audit: Audit, dossier: Dossier) -> AuditResults | None:
+    """The results in the folder, if they are of this plan, this model and these data."""
+    if not dossier.results_exist:
+        return None
+    evidence = read_evidence(dossier.evidence())
+    inputs = audit.inputs
+    made_with = (evidence.plan.digest, evidence.model.digest, evidence.data.digest)
+    if made_with != (audit.plan.digest, inputs.model.digest, inputs.data_digest):
+        return None
+    folder = dossier.results_path
+    return read_results(
+        evidence,
+        inputs,
+        read_sample((folder / "sample.json").read_bytes()),
+        {file.stem: pd.read_parquet(file) for file in folder.glob("*.parquet")},
+        audit.plan,
+    )
+
+
 def _reveal(audit: Audit, case_id: str) -> Revealed:
     """What the model says about one case, with its explanation."""
     inputs, results, plan = audit.inputs, audit.results, audit.plan
     place = inputs.case_ids.index(case_id)
     score = float(inputs.y_score[place])
-    explanation = results.explanation
-    if explanation is not None and case_id not in explanation.index:
-        explanation = _explain_one(audit, case_id)
+    explanation = results.case_explanation
     contributions: tuple[tuple[str, str, float], ...] = ()
     base = None
     if explanation is not None:
@@ -406,19 +456,6 @@ def _reveal(audit: Audit, case_id: str) -> Revealed:
         reliable=reliable,
         reason=reason,
         base=base,
-    )
-
-
-def _explain_one(audit: Audit, case_id: str) -> Explanation:
-    inputs, plan = audit.inputs, audit.plan
-    if audit._background is None:
-        audit._background = sample_rows(inputs.X, plan.explain.background, random_state=plan.seed)
-    return explain(
-        inputs.predictor.score if plan.model.output == "label" else inputs.predictor.model,
-        inputs.X.loc[[case_id]],
-        background=audit._background,
-        output=None if plan.model.output == "label" else inputs.predictor.favorable,
-        random_state=plan.seed,
     )
 
 

@@ -267,7 +267,7 @@ def sign(
 def verify(path: Path, trust: tuple[str, ...], as_json: bool) -> int:
     """Check a report: intact? who signed? when? changed since?
 
-    Exit code: 0 valid, 1 invalid, 3 valid but a signer is unknown.
+    Exit code: 0 valid, 1 invalid, 3 valid but a signer is unknown or has not signed yet.
     """
     from hitl_audit.verification import verify as check
 

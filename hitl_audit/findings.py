@@ -204,7 +204,8 @@ def decide(criterion: Criterion, comparison: Comparison) -> Verdict:
     if status is Status.INSUFFICIENT and comparison.value is not None:
         needed = _rows_needed(criterion, comparison)
         if needed is not None:
-            why += f"; about {_rounded_up(needed):,} would"
+            alike = ", if all groups grow alike" if comparison.reference_count else ""
+            why += f"; about {_rounded_up(needed):,} of them would{alike}"
         elif not comparison.small and comparison.low is not None:
             why += ", nor would any realistic number: the value lies at the threshold"
     words = f"{_measured(criterion, comparison)}, the promise is {_promise(criterion)}: {why}."

@@ -73,7 +73,7 @@ class Predictor:
 
     Attributes:
         model: a fitted classifier, or a callable that maps a DataFrame to
-            probabilities of the favorable outcome, shape (n,) or (n, 2).
+            probabilities of the favorable outcome, shape (n,).
         output: ``"probability"``, or ``"label"`` for a model that only decides
             (its score is then 0 or 1).
         column: index of the favorable class in ``predict_proba``'s columns.
@@ -100,7 +100,6 @@ class Predictor:
                 raw = np.asarray(self.model.predict_proba(X), dtype=float)[:, self.column]
             else:
                 raw = np.asarray(self.model(X), dtype=float)
-                raw = raw[:, self.column] if raw.ndim == 2 else raw
         except Exception as error:
             raise InputError(
                 f"the model failed on {len(X)} rows of data: {type(error).__name__}: {error}"
@@ -362,6 +361,31 @@ def _as_frame(X: Any) -> pd.DataFrame:
     return pd.DataFrame(array, columns=[f"x{i}" for i in range(array.shape[1])])
 
 
+def _aligned(name: str, other: Any, frame: pd.DataFrame) -> Any:
+    """Labels that name the same rows in another order are put in the order of X.
+
+    Raises:
+        InputError: the index names other rows than that of X.
+    """
+    if isinstance(other, pd.DataFrame) and name == "y" and other.shape[1] == 1:
+        other = other.iloc[:, 0]
+    if not isinstance(other, pd.DataFrame | pd.Series) or other.index.equals(frame.index):
+        return other
+    if isinstance(other.index, pd.RangeIndex) or isinstance(frame.index, pd.RangeIndex):
+        if set(other.index) != set(frame.index):
+            return other  # one of them was renumbered: only the position tells
+    elif set(other.index) != set(frame.index):
+        raise InputError(
+            f"{name} has another index than X: X has {frame.index[0]!r} where {name} has "
+            f"{other.index[0]!r}; expected the same rows, or arrays without an index"
+        )
+    if not frame.index.is_unique:
+        raise InputError(
+            f"{name} has another order than X, and X's index repeats; expected a unique index"
+        )
+    return other.loc[frame.index]
+
+
 def _missing_columns(wanted: Sequence[str], frame: pd.DataFrame, field: str) -> None:
     absent = [c for c in wanted if c not in frame.columns]
     if absent:
@@ -436,6 +460,12 @@ def _predictor(model: Any, plan: AuditPlan, target: pd.Series) -> Predictor:
     if output == "label":
         if not hasattr(model, "predict"):
             raise InputError('model.output is "label", but the model has no predict method')
+        labels = list(getattr(model, "classes_", [favorable]))
+        if favorable not in labels:
+            raise InputError(
+                f"data.favorable is {favorable!r}, which is not a class of the model; accepted: "
+                + ", ".join(repr(c) for c in labels)
+            )
     elif hasattr(model, "predict_proba"):
         classes = list(getattr(model, "classes_", [None, favorable]))
         if len(classes) != 2:
@@ -469,10 +499,10 @@ def _fitted_encoders(model: Any) -> Iterator[tuple[Sequence[str], Any]]:
 
 
 def _notes(
-    X: pd.DataFrame, sensitive: pd.DataFrame, model: Any, protected: Sequence[str]
+    X: pd.DataFrame, y_true: IntArray, sensitive: pd.DataFrame, model: Any, plan: AuditPlan
 ) -> tuple[str, ...]:
     notes = []
-    constant = [str(c) for c in X.columns if X[c].nunique(dropna=False) == 1]
+    constant = [plan.label(str(c)) for c in X.columns if X[c].nunique(dropna=False) == 1]
     if constant:
         notes.append(
             f"Constant in these data, so their influence cannot be seen: {', '.join(constant)}."
@@ -484,15 +514,24 @@ def _notes(
             if len(unseen):
                 shown = ", ".join(str(v) for v in unseen.unique()[:5])
                 notes.append(
-                    f"{name} has values the model never saw in training ({shown}) in "
+                    f"{plan.label(name)} has values the model never saw in training ({shown}) in "
                     f"{len(unseen)} of {len(X)} rows."
                 )
+    for name in X.columns:
+        column = X[name]
+        if pd.api.types.is_numeric_dtype(column) and np.array_equal(
+            column.to_numpy(dtype=float, na_value=np.nan), y_true
+        ):
+            notes.append(
+                f"{plan.label(str(name))} equals the recorded outcome in every row: is the outcome "
+                "itself among the model's inputs?"
+            )
     gaps = X.isna().sum()
     gaps = gaps[gaps > 0]
     if len(gaps):
         notes.append(
             "Missing values in model inputs: "
-            + ", ".join(f"{name} ({int(k)} rows)" for name, k in gaps.items())
+            + ", ".join(f"{plan.label(str(name))} ({int(k)} rows)" for name, k in gaps.items())
             + "."
         )
     for name in sensitive.columns:
@@ -500,11 +539,13 @@ def _notes(
         unknown = int(sizes.get(UNKNOWN, 0))
         if unknown:
             notes.append(
-                f"{name} is unknown for {unknown} of {len(X)} rows; they are a group of their own."
+                f"{plan.label(name)} is unknown for {unknown} of {len(X)} rows; they are a group "
+                "of their own."
             )
         alone = [str(g) for g in sizes[sizes == 1].index]
         if alone:
-            notes.append(f"{name} has groups with a single member: {', '.join(alone)}.")
+            notes.append(f"{plan.label(name)} has groups with a single member: {', '.join(alone)}.")
+    protected = [plan.label(str(c)) for c in sensitive if c in X.columns]
     if protected:
         notes.append(
             f"The model reads these protected attributes directly: {', '.join(protected)}."
@@ -551,12 +592,14 @@ def build_inputs(
             )
     if ids is not None:
         listed = pd.Series(list(ids))
-        twice = listed[listed.duplicated()]
-        if len(twice):
+        twice = listed[listed.duplicated()].tolist()
+        if twice:
             raise InputError(
-                f"{len(twice)} ids occur more than once (first: {twice.iloc[0]!r}); expected one "
+                f"{len(twice)} ids occur more than once (first: {twice[0]!r}); expected one "
                 "row per id"
             )
+    y = _aligned("y", y, frame)
+    sensitive = _aligned("sensitive", sensitive, frame)
     y_true, target = _targets(y, plan)
     if sensitive is None:
         _missing_columns(plan.data.sensitive, frame, "data.sensitive")
@@ -582,7 +625,7 @@ def build_inputs(
         y_score = predictor.score(inputs)
     protected = tuple(str(c) for c in groups if c in features)
     environment = _environment()
-    outcome = pd.DataFrame({"y": y_true}, index=inputs.index)
+    outcome = pd.DataFrame({"recorded:": y_true}, index=inputs.index)
     for array in (y_true, y_score):
         array.setflags(write=False)
     y_pred = predictor.decide(y_score)
@@ -602,6 +645,6 @@ def build_inputs(
         scores_digest=digest_frame(pd.DataFrame({"score": y_score})),
         environment=environment,
         environment_digest=digest(environment),
-        notes=_notes(inputs, groups, model, protected),
+        notes=_notes(inputs, y_true, groups, model, plan),
         protected_inputs=protected,
     )

@@ -225,12 +225,12 @@ class ExplainSection(_Section):
     """``[explain]``: how the model is explained.
 
     An explanation counts as reliable if SHAP and LIME agree on the sign of at
-    least ``sign_agreement_at_least`` of its ``top`` features.
+    least ``sign_agreement_at_least`` of its ``top`` features. LIME explains
+    the cases that people judge, so that none is shown unchecked.
     """
 
     methods: tuple[Literal["shap", "lime"], ...] = ("shap", "lime")
     background: int = Field(100, ge=1, le=100_000)
-    lime_cases: int = Field(40, ge=1)
     lime_samples: int = Field(5000, ge=100)
     lime_seeds: int = Field(5, ge=2)
     top: int = Field(5, ge=1)

@@ -22,6 +22,7 @@ from hitl_audit.explanations.explain import explain
 from hitl_audit.explanations.explanation import Explanation
 from hitl_audit.explanations.quality import ExplanationQuality, quality
 from hitl_audit.explanations.raw_features import sample_rows
+from hitl_audit.explanations.shap_values import TOLERANCE
 from hitl_audit.fairness.group_metrics import GapSummary, GroupMetrics, group_metrics
 from hitl_audit.findings import Comparison, Finding, Status, evaluate, metric_words
 from hitl_audit.groups import TIMES, UNKNOWN
@@ -40,11 +41,16 @@ __all__ = [
     "Importance",
     "Provenance",
     "read_evidence",
+    "read_results",
     "read_sample",
     "run_audit",
 ]
 
 EXPLAINED_ROWS = 2000
+# The paths that ask the model again and again take seconds for every ten rows.
+MODEL_AGNOSTIC = ("permutation", "exact")
+MODEL_AGNOSTIC_ROWS = 200
+LIME_ROWS = 5000
 Progress = Callable[[str, float], None]
 
 
@@ -189,11 +195,12 @@ class Provenance:
 class Evidence:
     """Every number of one audit, with its provenance; no rows of people.
 
-    ``created`` is when the results were computed, always after the plan was
-    registered. ``oversight`` and ``ledger`` say what people judged; they are
+    The computation began at ``started``, always after the plan was registered,
+    and ended at ``created``. ``oversight`` and ``ledger`` say what people judged; they are
     renewed when a document is made.
     """
 
+    started: str
     created: str
     audit: AuditRecord
     plan: PlanRecord
@@ -270,8 +277,9 @@ class AuditResults:
     Attributes:
         evidence: every number, without rows of people.
         inputs: the validated inputs.
-        explanation: SHAP of the explained cases, or ``None``.
-        lime: LIME of the first review cases, or ``None``.
+        explanation: SHAP of all rows, or of a random draw of them, or ``None``.
+        case_explanation: SHAP of the review cases, or ``None``.
+        lime: LIME of the review cases, or ``None``.
         quality: how far the explanations can be trusted, per case.
         sample: the cases that people judge.
     """
@@ -279,6 +287,7 @@ class AuditResults:
     evidence: Evidence
     inputs: AuditInputs
     explanation: Explanation | None
+    case_explanation: Explanation | None
     lime: Explanation | None
     quality: ExplanationQuality | None
     sample: CaseSample
@@ -334,13 +343,20 @@ class AuditResults:
             y_true=inputs.y_true, y_score=inputs.y_score, y_pred=inputs.y_pred
         )
         tables = {"scores": scores.rename_axis("case_id").reset_index()}
-        for name, explanation in (("shap", self.explanation), ("lime", self.lime)):
+        for name, explanation in (
+            ("shap", self.explanation),
+            ("shap_cases", self.case_explanation),
+            ("lime", self.lime),
+        ):
             if explanation is not None:
                 values = pd.DataFrame(
                     explanation.values, columns=list(explanation.feature_names)
                 ).assign(base_value=explanation.base_values)
                 values.insert(0, "case_id", explanation.index.astype(str))
                 tables[name] = values
+        if self.quality is not None:
+            rows = self.quality.frame().rename_axis("case_id").reset_index()
+            tables["quality"] = rows
         return tables
 
     def __repr__(self) -> str:
@@ -360,16 +376,56 @@ class AuditResults:
         )
 
 
-def _explained_rows(inputs: AuditInputs, seed: int) -> pd.DataFrame:
-    """The rows whose explanations make the overall picture: all, or a fixed random draw."""
-    if len(inputs) <= EXPLAINED_ROWS:
-        return inputs.X
-    return sample_rows(inputs.X, EXPLAINED_ROWS, random_state=seed)
-
-
 def _promised(comparisons: tuple[Comparison, ...]) -> tuple[Comparison, ...]:
     """Without rows whose group nobody recorded: they are listed, but nothing is promised them."""
     return tuple(c for c in comparisons if UNKNOWN not in c.group.split(TIMES))
+
+
+def read_results(
+    evidence: Evidence,
+    inputs: AuditInputs,
+    sample: CaseSample,
+    tables: dict[str, pd.DataFrame],
+    plan: AuditPlan,
+) -> AuditResults:
+    """Results from what :meth:`AuditResults.tables` wrote; LIME's values are not read back."""
+    record = next((e for e in evidence.explanations if e.method == "shap"), None)
+
+    def explanation(name: str) -> Explanation | None:
+        if record is None or name not in tables:
+            return None
+        table = tables[name].set_index("case_id")
+        data = inputs.X.loc[table.index.to_list()]
+        scores = pd.Series(inputs.y_score, index=inputs.X.index)
+        return Explanation(
+            values=table[list(data.columns)].to_numpy(dtype=float),
+            base_values=table["base_value"].to_numpy(dtype=float),
+            data=data,
+            method="shap",
+            algorithm=record.algorithm,
+            exact=record.exact,
+            scale=cast("Any", record.scale),
+            output=inputs.predictor.favorable,
+            predictions=np.asarray(scores.loc[data.index], dtype=np.float64),
+            background_digest=cast("Digest", record.background_digest),
+            background_size=record.background_size,
+            random_state=plan.seed,
+            seconds=float("nan"),
+            notes=record.notes,
+        )
+
+    trust = None
+    if "quality" in tables:
+        trust = ExplanationQuality(
+            rows=tables["quality"].set_index("case_id"),
+            k=plan.explain.top,
+            tolerance=TOLERANCE,
+            sign_agreement_at_least=plan.explain.sign_agreement_at_least,
+            random_state=plan.seed,
+        )
+    return AuditResults(
+        evidence, inputs, explanation("shap"), explanation("shap_cases"), None, trust, sample
+    )
 
 
 def _known(value: Any) -> float | None:
@@ -432,8 +488,9 @@ def run_audit(
     plan: AuditPlan,
     lock: PlanLock,
     *,
-    now: datetime,
+    now: Callable[[], datetime],
     history: pd.DataFrame | None = None,
+    remarks: tuple[str, ...] = (),
     progress: Progress = lambda step, share: None,
 ) -> AuditResults:
     """Compute everything the plan asks for.
@@ -442,8 +499,9 @@ def run_audit(
         inputs: the validated model and data.
         plan: the registered plan.
         lock: its registration.
-        now: when the results are made; must be after the registration.
+        now: the clock; the registration must be earlier than it says.
         history: all recorded decisions, to be described by group.
+        remarks: what a reader should know besides the notes on the inputs.
         progress: called with the step's name and the share done, 0 to 1.
 
     Raises:
@@ -452,11 +510,11 @@ def run_audit(
     """
     if lock.current.digest != plan.digest:
         raise PlanError("the lock is of another plan; register this one first")
-    created = utc_text(now)
-    if not lock.current.registered_at < created:
+    started = utc_text(now())
+    if not lock.current.registered_at < started:
         raise PlanError(
             f"the plan was registered at {lock.current.registered_at}, which is not earlier than "
-            f"the results ({created}); a promise made afterwards cannot be met"
+            f"the results ({started}); a promise made afterwards cannot be met"
         )
     fairness_args: dict[str, Any] = {
         "metrics": tuple(
@@ -501,11 +559,12 @@ def run_audit(
         strata=inputs.sensitive[plan.review.stratify_by] if plan.review.stratify_by else None,
         random_state=plan.seed,
     )
-    shap, lime, trust = _explanations(inputs, plan, sample, progress)
+    shap, judged, lime, trust = _explanations(inputs, plan, sample, progress)
     explained = [e for e in (shap, lime) if e is not None]
     provenance = _provenance(inputs, sample, past, explained, performance_args, fairness_args)
     evidence = Evidence(
-        created=created,
+        started=started,
+        created=utc_text(now()),
         audit=AuditRecord(
             title=plan.audit.title,
             purpose=plan.audit.purpose,
@@ -555,7 +614,7 @@ def run_audit(
             features=tuple((str(c), plan.label(str(c))) for c in inputs.X.columns),
             excluded=tuple(plan.data.excluded.items()),
             protected_inputs=inputs.protected_inputs,
-            notes=inputs.notes,
+            notes=(*inputs.notes, *remarks),
         ),
         environment=inputs.environment,
         environment_digest=inputs.environment_digest,
@@ -571,7 +630,7 @@ def run_audit(
         provenance=provenance,
     )
     progress("done", 1.0)
-    return AuditResults(evidence, inputs, shap, lime, trust, sample)
+    return AuditResults(evidence, inputs, shap, judged, lime, trust, sample)
 
 
 def _provenance(
@@ -619,53 +678,45 @@ def _kind(model: Any) -> str:
 
 def _explanations(
     inputs: AuditInputs, plan: AuditPlan, sample: CaseSample, progress: Progress
-) -> tuple[Explanation | None, Explanation | None, ExplanationQuality | None]:
+) -> tuple[Explanation | None, Explanation | None, Explanation | None, ExplanationQuality | None]:
+    """SHAP of many rows, SHAP and LIME of the review cases, and how far to trust them."""
     model = inputs.predictor.model
     scored = inputs.predictor.score if plan.model.output == "label" else model
     common: dict[str, Any] = {
         "output": None if plan.model.output == "label" else inputs.predictor.favorable,
         "random_state": plan.seed,
     }
-    shap = lime = trust = None
+    shap = judged = lime = trust = None
+    cases = inputs.X.loc[list(sample.case_ids)]
     if "shap" in plan.explain.methods:
         progress("explanations (SHAP)", 0.25)
-        rows = _explained_rows(inputs, plan.seed)
         background = sample_rows(inputs.X, plan.explain.background, random_state=plan.seed)
-        shap = explain(scored, rows, method="shap", background=background, **common)
+        common["background"] = background
+        judged = explain(scored, cases, method="shap", **common)
+        limit = MODEL_AGNOSTIC_ROWS if judged.algorithm in MODEL_AGNOSTIC else EXPLAINED_ROWS
+        rows = sample_rows(inputs.X, limit, random_state=plan.seed)
+        rows = inputs.X if len(inputs) <= limit else rows
+        shap = explain(scored, rows, method="shap", **common)
     if "lime" in plan.explain.methods:
         progress("explanations (LIME)", 0.5)
-        rows = inputs.X.loc[list(sample.case_ids[: plan.explain.lime_cases])]
+        common["background"] = sample_rows(inputs.X, LIME_ROWS, random_state=plan.seed)
         lime = explain(
             scored,
-            rows,
+            cases,
             method="lime",
-            background=inputs.X,
             n_seeds=plan.explain.lime_seeds,
             n_samples=plan.explain.lime_samples,
             **common,
         )
-    if shap is not None:
+    if judged is not None:
         progress("how far to trust the explanations", 0.95)
-        compared = shap if lime is None else _rows_of(shap, lime.index)
         trust = quality(
-            compared,
+            judged,
             lime,
             k=plan.explain.top,
             sign_agreement_at_least=plan.explain.sign_agreement_at_least,
         )
-    return shap, lime, trust
-
-
-def _rows_of(explanation: Explanation, cases: pd.Index) -> Explanation:
-    """The same explanation for some of its cases, in their order."""
-    places = explanation.index.get_indexer(cases)
-    return replace(
-        explanation,
-        values=explanation.values[places],
-        base_values=explanation.base_values[places],
-        data=explanation.data.iloc[places],
-        predictions=explanation.predictions[places],
-    )
+    return shap, judged, lime, trust
 
 
 def _quality_measures(trust: ExplanationQuality | None) -> tuple[QualityMeasure, ...]:

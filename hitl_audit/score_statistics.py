@@ -24,6 +24,7 @@ Estimate = tuple[float | None, float | None, float | None]
 """Value, low, high; bounds are ``None`` where no interval can be vouched for."""
 
 _CELLS_AT_ONCE = 4_000_000
+_MOST_LEVELS = 4096
 
 
 def delong(truth: Labels, scores: Floats, *, confidence: float) -> Estimate:
@@ -70,7 +71,9 @@ def bootstrap(
     """Statistics with their percentile intervals, all from the same resamples.
 
     Drawing rows with replacement is one multinomial draw of counts per score
-    and label, so whole batches of replicates are computed at once.
+    and label, so whole batches of replicates are computed at once. More than
+    4,096 different scores are resampled in 4,096 bins of neighboring scores, and
+    the replicates are moved by what the bins change in the value itself.
 
     Args:
         truth: (rows,) 0 or 1.
@@ -84,23 +87,39 @@ def bootstrap(
     levels = -negated
     table = np.bincount(places * 2 + truth, minlength=2 * len(levels))
     rng = np.random.default_rng(random_state)
-    at_once = max(1, _CELLS_AT_ONCE // len(table))
+    resampled, centers = _binned(table, levels)
+    at_once = max(1, _CELLS_AT_ONCE // len(resampled))
     batches: list[list[Floats]] = []
     for start in range(0, n_boot, at_once):
         size = min(at_once, n_boot - start)
-        drawn = rng.multinomial(len(truth), table / len(truth), size=size).reshape(size, -1, 2)
-        batches.append([statistic(drawn, levels) for statistic in statistics])
+        drawn = rng.multinomial(len(truth), resampled / len(truth), size=size)
+        cells = drawn.reshape(size, -1, 2)
+        batches.append([statistic(cells, centers) for statistic in statistics])
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     estimates: list[Estimate] = []
     for statistic, *parts in zip(statistics, *batches, strict=True):
         value = float(statistic(table.reshape(1, -1, 2), levels)[0])
         replicates = np.concatenate(parts)
         replicates = replicates[~np.isnan(replicates)]
+        if centers is not levels:
+            replicates += value - float(statistic(resampled.reshape(1, -1, 2), centers)[0])
         low, high = np.quantile(replicates, tails) if len(replicates) else (None, None)
         estimates.append(
             (value, None if low is None else float(low), None if high is None else float(high))
         )
     return estimates
+
+
+def _binned(table: npt.NDArray[np.int64], levels: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Counts and scores as they are, or of neighboring scores together if there are too many."""
+    if len(levels) <= _MOST_LEVELS:
+        return table, levels
+    cells = table.reshape(-1, 2)
+    starts = np.arange(_MOST_LEVELS) * len(levels) // _MOST_LEVELS
+    counts = np.add.reduceat(cells, starts, axis=0)
+    rows = cells.sum(axis=1)
+    centers = np.add.reduceat(rows * levels, starts) / np.add.reduceat(rows, starts)
+    return counts.reshape(-1), centers
 
 
 def average_precision(tables: npt.NDArray[np.int64], levels: Floats) -> Floats:

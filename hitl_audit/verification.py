@@ -109,10 +109,10 @@ class VerificationResult:
 
     @property
     def exit_code(self) -> Literal[0, 1, 3]:
-        """0 valid and trusted, 1 invalid, 3 valid but a signer is unknown."""
+        """0 valid, trusted and complete; 1 invalid; 3 valid, but a signer is unknown or missing."""
         if not self.valid:
             return 1
-        return 0 if self.trusted else 3
+        return 0 if self.trusted and not self.open_roles else 3
 
     def check(self, name: str) -> Check:
         """Return the check with this id."""
@@ -125,11 +125,15 @@ class VerificationResult:
             return "INVALID: not signed"
         if not self.valid:
             failed = (f"{c.number} ({c.title})" for c in self.checks if c.outcome == "fail")
-            return f"INVALID: failed check {', '.join(failed)}"
+            inside = self.check("intact").outcome == self.check("changes").outcome == "pass"
+            rest = "; the signed PDF itself is intact" if inside else ""
+            return f"INVALID: failed check {', '.join(failed)}{rest}"
         if not self.trusted:
-            return "VALID, but a signer is unknown to you"
-        open_places = ", not signed by all roles yet" if self.open_roles else ""
-        return f"VALID, signed by people you trust{open_places}"
+            still = f"; not signed yet by {', '.join(self.open_roles)}" if self.open_roles else ""
+            return f"VALID, but a signer is unknown to you{still}"
+        if self.open_roles:
+            return f"INCOMPLETE: valid, but not signed yet by {', '.join(self.open_roles)}"
+        return "VALID, signed by people you trust"
 
     def words(self) -> str:
         """Return the whole result as text for a terminal or a mail."""
@@ -452,7 +456,9 @@ def _check_companions(case: _Case) -> _Answer:
     if not beside.is_file():
         missing.append("manifest.json is not beside the report")
     elif beside.read_bytes() != case.attachments["manifest.json"]:
-        altered.append("manifest.json is not the one inside the report")
+        altered.append(
+            "manifest.json is not the one inside the report: these files belong to another report"
+        )
     if altered:
         return "fail", f"{'; '.join(altered + missing)}."
     words = f"{equal} files beside the report are those that the manifest names."

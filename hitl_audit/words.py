@@ -49,6 +49,7 @@ def findings_words(evidence: Evidence) -> str:
             lines.append(f"      · and {len(open_) - 3} more groups; see the document")
     if not lines:
         lines.append("The plan names no criteria, so nothing was decided.")
+    lines += [_paragraph(note) for note in evidence.data.notes if note.startswith("The last run")]
     return "\n".join(lines)
 
 

@@ -45,7 +45,7 @@ PLAN = {
     "audit": {"title": "Small audit", "favorable_label": "grant", "unfavorable_label": "refuse"},
     "data": {"target": "good", "sensitive": ["sex"], "labels": {"income": "Income ($1000s)"}},
     "criteria": [{"metric": "selection_rate", "by": "sex", "at_least": 0.5}],
-    "explain": {"lime_cases": 3, "lime_samples": 200, "background": 20},
+    "explain": {"lime_samples": 200, "background": 20},
     "review": {"cases": 12},
 }
 
@@ -75,7 +75,7 @@ def test_a_run_registers_the_plan_first_and_keeps_everything(audit: Audit, tmp_p
     folder = tmp_path / "a"
     assert {p.name for p in folder.iterdir()} == {"audit.toml", "plan.lock.json", "results"}
     evidence = read_evidence((folder / "results" / "evidence.json").read_bytes())
-    assert evidence.plan.registered_at < evidence.created
+    assert evidence.plan.registered_at < evidence.started < evidence.created
     assert evidence == results.evidence
     assert results.frame()["status"].tolist() == ["met"]
 
@@ -173,7 +173,9 @@ def test_roles_sign_in_order_and_signatures_are_not_lost(
     both = signed.sign(expert, role="domain expert", signed_at=clock())
     both.save(tmp_path / "a")  # continues the signed one, so nothing is lost
     result = verify(tmp_path / "a", trust=[key.fingerprint, expert.fingerprint], now=clock)
-    assert result.exit_code == 0
+    assert result.exit_code == 3  # the officer has not signed yet
+    assert result.trusted
+    assert result.headline.startswith("INCOMPLETE: valid, but not signed yet by Compliance officer")
     assert [s.name for s in result.signatures] == ["Dora Data", "Ada Expert"]
     report.save(tmp_path / "a", replace=True)
     assert verify(tmp_path / "a", now=clock).exit_code == 1
@@ -190,6 +192,68 @@ def test_a_plan_and_its_folder_are_opened_from_files(
     (copy / "audit.toml").write_bytes((copy / "audit.toml").read_bytes() + b"\n# later\n")
     with pytest.raises(PlanError, match="is not the plan that the results were made under"):
         report_from(copy, now=clock())
+
+
+def test_more_rows_than_are_explained(clock: Clock) -> None:
+    """Review cases are explained whether or not they are among the rows drawn for the overview."""
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame(
+        {"a": rng.normal(size=3000), "b": rng.normal(size=3000), "g": rng.choice(["x", "y"], 3000)}
+    )
+    outcome = (frame["a"] + rng.normal(size=3000) > 0).astype(int)
+    fitted = LogisticRegression().fit(frame[["a", "b"]], outcome)
+    plan = AuditPlan.from_dict(
+        {
+            "audit": {"title": "Many"},
+            "data": {"sensitive": ["g"]},
+            "explain": {"lime_samples": 200, "background": 10},
+            "review": {"cases": 20},
+        }
+    )
+    results = Audit(fitted, frame, outcome, plan=plan, now=clock).run(progress=False)
+    assert results.explanation is not None
+    assert results.case_explanation is not None
+    assert results.lime is not None
+    assert len(results.explanation.values) < 3000
+    assert tuple(results.case_explanation.index) == results.sample.case_ids
+    assert tuple(results.lime.index) == results.sample.case_ids
+
+
+def test_kept_results_are_read_again_for_the_review(
+    mortgage_folder: Path, tmp_path: Path, clock: Clock
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(mortgage_folder, copy)
+    before = (copy / "results" / "evidence.json").read_bytes()
+    session = Audit.open(copy, now=clock).session(reviewer="Ada Expert")
+    session.case()
+    session.submit("favorable")
+    shown = session.revealed()
+    assert (shown.base or 0.0) + sum(c for _, _, c in shown.contributions) == pytest.approx(
+        shown.probability, abs=1e-6
+    )
+    assert shown.reason
+    assert (copy / "results" / "evidence.json").read_bytes() == before
+
+
+def test_other_data_in_the_same_folder_are_said(
+    model: Any, people: pd.DataFrame, audit: Audit, tmp_path: Path, clock: Clock
+) -> None:
+    audit.run(progress=False)
+    fewer = people.head(300)
+    plan = AuditPlan.from_dict(PLAN)
+    again = Audit(model, fewer, fewer["good"], plan=plan, folder=tmp_path / "a", now=clock)
+    notes = " ".join(again.run(progress=False).evidence.data.notes)
+    assert "was on other data (400 rows; these are 300)" in notes
+
+
+def test_nobody_attests_judgments_that_were_not_made(audit: Audit) -> None:
+    audit.run(progress=False)
+    assert "No judgments were recorded." in str(audit.report().document)
+    audit.simulate_reviewers(n_reviewers=1)
+    text = str(audit.report().document)
+    assert "Its judgments are simulated; none of them is mine." in text
+    assert "I attest" not in text
 
 
 BAD: dict[str, tuple[Any, type[Exception], str]] = {

@@ -79,7 +79,7 @@ def test_an_own_audit_from_run_to_signed_and_verified(small: Path, tmp_path: Pat
     assert "Still open: Domain expert, Compliance officer" in signed
     words = call("verify", home, code=3).output
     assert "VALID, but a signer is unknown to you" in words
-    trusted = call("verify", home, "--trust", made["fingerprint"], "--json").output
+    trusted = call("verify", home, "--trust", made["fingerprint"], "--json", code=3).output
     assert json.loads(trusted)["signatures"][0]["name"] == "Dora Data"
     again = call("report", home, code=2).output
     assert "a new report would lose these signatures" in again

@@ -211,7 +211,7 @@ def test_words_a_compliance_officer_reads() -> None:
     assert words == (
         "black: selection rate 75.4% of the rate of white (95% interval 63.7% to 86.9%, n = 135), "
         "the promise is at least 80%: the interval includes the threshold, so this many cases "
-        "cannot decide; about 870 would."
+        "cannot decide; about 870 of them would, if all groups grow alike."
     )
     words = decide(
         criterion("difference", most="0.1"), compared("difference", Count(30, 100), Count(50, 100))

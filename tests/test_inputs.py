@@ -290,3 +290,44 @@ def test_mortgage_history_is_what_the_survey_says() -> None:
         ("mortlat2", "more than two late payments"),
     ):
         assert ((raw[column] == 1) == (codes == words)).all()
+
+
+def test_labels_that_name_the_same_rows_are_put_in_order(frame: pd.DataFrame, model: Any) -> None:
+    shuffled = frame["y"].sample(frac=1, random_state=1)
+    groups = frame[["race"]].sample(frac=1, random_state=2)
+    inputs = build_inputs(model, frame, shuffled, plan=plan(), sensitive=groups)
+    straight = build_inputs(model, frame, frame["y"], plan=plan())
+    np.testing.assert_array_equal(inputs.y_true, straight.y_true)
+    assert inputs.data_digest == straight.data_digest
+    named = frame.set_axis([f"r{i}" for i in range(60)], axis=0)
+    with pytest.raises(InputError, match="y has another index than X"):
+        build_inputs(model, named, named["y"].rename(index=lambda i: i + "x"), plan=plan())
+    by_place = build_inputs(model, named, frame["y"], plan=plan())  # one side was renumbered
+    np.testing.assert_array_equal(by_place.y_true, straight.y_true)
+    one_column = build_inputs(model, frame, frame[["y"]], plan=plan())
+    np.testing.assert_array_equal(one_column.y_true, straight.y_true)
+
+
+def test_a_model_that_decides_in_other_words_is_refused(frame: pd.DataFrame) -> None:
+    says = LogisticRegression().fit(frame[["x"]], frame["y"].map({0: "no", 1: "yes"}))
+    label = AuditPlan.from_dict(
+        {
+            "audit": {"title": "T"},
+            "model": {"output": "label"},
+            "data": {"target": "y", "sensitive": ["race"]},
+        }
+    )
+    with pytest.raises(InputError, match="not a class of the model; accepted: 'no', 'yes'"):
+        build_inputs(says, frame, frame["y"], plan=label)
+
+
+def test_two_columns_of_a_callable_are_refused(frame: pd.DataFrame, model: Any) -> None:
+    with pytest.raises(InputError, match=r"shape \(60, 2\) for 60 rows"):
+        build_inputs(lambda X: model.predict_proba(X), frame, frame["y"], plan=plan())
+
+
+def test_the_outcome_among_the_inputs_is_noted(frame: pd.DataFrame) -> None:
+    leaky = LogisticRegression().fit(frame[["x", "y"]], frame["y"])
+    bare = AuditPlan.from_dict({"audit": {"title": "T"}, "data": {"sensitive": ["race"]}})
+    notes = build_inputs(leaky, frame, frame["y"], plan=bare).notes
+    assert "y equals the recorded outcome in every row" in " ".join(notes)

@@ -36,5 +36,5 @@ def test_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     said = "".join(
         output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])
     )
-    assert "VALID, signed by people you trust" in said
+    assert "INCOMPLETE: valid, but not signed yet by Domain expert, Compliance officer" in said
     assert (tmp_path / "reports" / "notebook" / "report.pdf").exists()

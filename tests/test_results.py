@@ -114,11 +114,11 @@ def test_results_need_a_plan_registered_before_them(clock: Clock) -> None:
     late = clock()
     lock = register(plan, None, now=late, results_exist=False)
     with pytest.raises(PlanError, match="not earlier than the results"):
-        run_audit(inputs, plan, lock, now=late)
+        run_audit(inputs, plan, lock, now=lambda: late)
     other = AuditPlan.from_dict({"audit": {"title": "other"}})
     with pytest.raises(PlanError, match="the lock is of another plan"):
-        run_audit(inputs, other, lock, now=clock())
-    results = run_audit(inputs, plan, lock, now=clock())
+        run_audit(inputs, other, lock, now=clock)
+    results = run_audit(inputs, plan, lock, now=clock)
     assert results.explanation is None
     assert results.evidence.status is Status.NOT_ASSESSED
     assert results.frame().empty

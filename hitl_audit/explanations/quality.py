@@ -8,6 +8,7 @@ sign and agrees with none.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,11 +23,13 @@ __all__ = ["ExplanationQuality", "quality"]
 
 FloatArray = npt.NDArray[np.float64]
 
+LARGEST = "largest deviation of base + attributions from the model's output"
+MEDIAN = "median deviation of base + attributions from the model's output"
 MEASURES = {
-    "feature_agreement": "share of the top k features that both methods name",
-    "rank_agreement": "share of the top k places with the same feature",
-    "sign_agreement": "share of the top k features that both name, with the same sign",
-    "signed_rank_agreement": "share of the top k places with the same feature and sign",
+    "feature_agreement": "share of the top {k} features that both methods name",
+    "rank_agreement": "share of the top {k} places with the same feature",
+    "sign_agreement": "share of the top {k} features that both name, with the same sign",
+    "signed_rank_agreement": "share of the top {k} places with the same feature and sign",
     "spearman": "rank correlation of the sizes of all features",
     "instability": "LIME: mean seed-to-seed sd / mean absolute coefficient",
     "score": "LIME: weighted R² of the local surrogate",
@@ -65,28 +68,21 @@ class ExplanationQuality:
 
         size = self.rows["residual"].abs().to_numpy()
         lines: list[tuple[str, float, float, float, int, str, str]] = [
-            ("max_abs_residual", float(size.max()), np.nan, np.nan, len(size), "", "additivity"),
-            (
-                "median_abs_residual",
-                float(np.median(size)),
-                np.nan,
-                np.nan,
-                len(size),
-                "",
-                "additivity",
-            ),
+            ("max_abs_residual", float(size.max()), np.nan, np.nan, len(size), "", LARGEST),
+            ("median_abs_residual", float(np.median(size)), np.nan, np.nan, len(size), "", MEDIAN),
         ]
         for name, meaning in (
             ("additive", f"share of rows with |residual| ≤ {self.tolerance:g}"),
-            ("reliable", "share of rows whose explanation clears the bar"),
+            ("reliable", "share of rows whose explanation counts as reliable"),
         ):
             count = int(self.rows[name].sum())
             bounds = binomtest(count, len(size)).proportion_ci(confidence, method="wilson")
             rate = count / len(size)
             lines.append((name, rate, bounds.low, bounds.high, len(size), "Wilson", meaning))
-        for name, meaning in MEASURES.items():
+        for name, described in MEASURES.items():
             if name not in self.rows:
                 continue
+            meaning = described.format(k=self.k)
             values = self.rows[name].dropna().to_numpy(dtype=np.float64)
             if not len(values):
                 lines.append((name, np.nan, np.nan, np.nan, 0, "", meaning))
@@ -215,8 +211,9 @@ def _reason(
     if share is None:
         return True, "the SHAP values add up to the prediction; no second method was compared"
     agreed = round(share * k)
-    words = f"SHAP and LIME agree on the sign of {agreed} of the {k} strongest features"
+    needed = math.ceil(bar * k - 1e-9)
+    words = f"two methods agree on {agreed} of the {k} strongest factors ({needed} needed)"
     # The share is a count over k: 3 of 5 clears a bar of 0.6, whatever 0.6 · 5 rounds to.
     if agreed + 1e-9 < bar * k:
-        return False, f"{words}; the bar is {bar:g}"
+        return False, words
     return True, words

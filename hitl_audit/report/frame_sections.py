@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hitl_audit.findings import Finding, percent
+from hitl_audit.findings import Finding, Status, percent
 from hitl_audit.plan import role_field
 from hitl_audit.report.document import (
     Block,
@@ -23,6 +23,7 @@ from hitl_audit.report.wording import (
     interval_name,
     metric_meaning,
     p_words,
+    sentence,
     threshold_words,
     value_words,
     when,
@@ -37,6 +38,7 @@ __all__ = [
     "plan_section",
     "scope_section",
     "signatures_section",
+    "statement",
     "verify_section",
 ]
 
@@ -47,14 +49,25 @@ STATEMENTS = {
 }
 
 
+def statement(signs: str, evidence: Evidence) -> str:
+    """What a role states by signing; nobody attests judgments that were not made."""
+    if signs == "attested" and evidence.oversight.any_simulated:
+        return "I have read this document. Its judgments are simulated; none of them is mine."
+    if signs == "attested" and not evidence.oversight.judged:
+        return "I have read this document. No judgments were recorded."
+    return STATEMENTS[signs]
+
+
 def opinion_section(evidence: Evidence) -> Section:
     """Each promise, with every group it covers."""
     blocks: list[Block] = [
         Paragraph(
             "Each line was promised in the plan before any result existed. A promise is met only "
             f"if the whole {interval_name(evidence)} keeps it, and not met only if the whole "
-            "interval misses it. Otherwise the data are insufficient, and the number of cases that "
-            "would decide is given, if the observed rates stay as they are."
+            "interval misses it. Otherwise the data are insufficient. A group of fewer than "
+            f"{evidence.plan.min_group} cases decides nothing, even if its interval is clear. "
+            "“n to decide” is how many cases of the group would suffice if the observed rates stay "
+            "as they are and all groups grow alike."
         )
     ]
     for finding in evidence.findings:
@@ -74,6 +87,9 @@ def opinion_section(evidence: Evidence) -> Section:
                 Note("The plan lets the point estimate alone decide this promise.", "warning")
             )
         blocks.append(_verdict_table(evidence, finding, points=points))
+        undecided = [v for v in finding.verdicts if v.status is not Status.MET]
+        if undecided:
+            blocks.append(Points(tuple(sentence(v.words) for v in undecided)))
     if not evidence.findings:
         blocks.append(Note("The plan names no criteria, so nothing was decided."))
     blocks.append(
@@ -175,9 +191,10 @@ def plan_section(evidence: Evidence) -> Section:
     plan = evidence.plan
     blocks: list[Block] = [
         Paragraph(
-            f"The plan was registered on {when(plan.registered_at, exact=True)}; the results were "
-            f"computed on {when(evidence.created, exact=True)}. The plan is attached to this "
-            "document as audit.toml."
+            f"The plan was registered on {when(plan.registered_at, exact=True)}. The computation "
+            f"began on {when(evidence.started, exact=True)} and ended on "
+            f"{when(evidence.created, exact=True)}, by the clock of the computer that ran it. The "
+            "plan is attached to this document as audit.toml."
         )
     ]
     if plan.changed_after_results:
@@ -342,9 +359,9 @@ def signatures_section(evidence: Evidence) -> Section:
     roles = evidence.plan.roles
     blocks: list[Block] = [
         Paragraph(
-            "Each role signs for itself, in this order. A signature proves that the document has "
-            "not been changed since, and who holds the key; whether that is the right person is "
-            "shown by comparing the key's fingerprint with one received another way."
+            "Each role signs for itself, in this order. A signature proves that nothing changed "
+            "since, and which key signed. Whose key it is, is shown by comparing its fingerprint "
+            "with one received another way. Signatures are in the PDF only."
         )
     ]
     for place, (role, signs, name) in enumerate(roles):
@@ -353,7 +370,7 @@ def signatures_section(evidence: Evidence) -> Section:
             SignatureField(
                 name=role_field(role),
                 role=who[:1].upper() + who[1:],
-                statement=STATEMENTS[signs],
+                statement=statement(signs, evidence),
                 locks=place == len(roles) - 1,
             )
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hitl_audit.charts import Chart
 from hitl_audit.fairness.group_metrics import GroupMetrics
 from hitl_audit.findings import metric_words, percent
@@ -37,6 +39,7 @@ def history_blocks(evidence: Evidence, decisions: GroupMetrics, rows: int) -> li
     """How people decided before, by group."""
     attribute = decisions.attributes[0]
     chart = decisions.chart("selection_rate", attribute)
+    chart = _named(evidence, chart, attribute)
     return [
         Heading("How people decided before"),
         Paragraph(
@@ -57,6 +60,16 @@ def history_blocks(evidence: Evidence, decisions: GroupMetrics, rows: int) -> li
             for name in decisions.attributes
         ),
     ]
+
+
+def _named(evidence: Evidence, chart: Chart, attribute: str) -> Chart:
+    """The chart with the attribute in plain words."""
+    column, words = f" by {attribute}", f" by {label(evidence, attribute).lower()}"
+    return replace(
+        chart,
+        message=chart.message.replace(column, words, 1),
+        alt=chart.alt.replace(column, words, 1),
+    )
 
 
 def performance_section(evidence: Evidence) -> Section:
@@ -217,7 +230,7 @@ def fairness_section(evidence: Evidence) -> Section:
         if "selection_rate" in names:
             blocks.append(
                 Figure(
-                    metrics.chart("selection_rate", attribute),
+                    _named(evidence, metrics.chart("selection_rate", attribute), attribute),
                     _rate_table(evidence, metrics, "selection_rate", attribute, "Selection rate"),
                 )
             )
@@ -317,8 +330,9 @@ def _gap_table(evidence: Evidence) -> Table:
         for g in evidence.gaps
     ]
     return Table(
-        "The largest gap among all groups, as Fairlearn defines it (interval: bootstrap). The "
-        "largest of several gaps looks too large in small samples; the last column corrects that",
+        "The largest gap among all groups, small and unknown ones included, as Fairlearn defines "
+        "it (interval: bootstrap; – if a group has no case to measure). The largest of several "
+        "gaps looks too large in small samples; the last column corrects that",
         ("Attribute", "Measure", "n", "Groups", "Value", interval_name(evidence), "Corrected"),
         tuple(rows),
         ("left", "left", "right", "right", "right", "right", "right"),

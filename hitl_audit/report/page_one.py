@@ -47,14 +47,14 @@ def page_one(evidence: Evidence) -> tuple[Block, ...]:
                     f"{when(plan.registered_at, exact=True)}, before the results of "
                     f"{when(evidence.created, exact=True)}",
                 ),
-                ("Signed by", "see the last page: a place without a signature is open"),
+                ("To be signed by", f"{_roles(evidence)}: see the end of the PDF"),
             )
         )
     ]
     if plan.changed_after_results:
         blocks.append(changed_plan(evidence))
     blocks += [
-        Heading("What was promised, and what was found"),
+        Heading(_tally(evidence)),
         Opinion(tuple(_opinion_row(evidence, f) for f in evidence.findings)),
         Heading("Three things to know"),
         Points(_three_things(evidence), numbered=True),
@@ -64,6 +64,18 @@ def page_one(evidence: Evidence) -> tuple[Block, ...]:
         Points(not_covered(evidence)[:3]),
     ]
     return tuple(blocks)
+
+
+def _tally(evidence: Evidence) -> str:
+    """``What was promised, and what was found: 3 met, 0 not met, 3 undecided``."""
+    met = sum(f.status is Status.MET for f in evidence.findings)
+    missed = sum(f.status is Status.NOT_MET for f in evidence.findings)
+    undecided = len(evidence.findings) - met - missed
+    return f"What was promised, and found: {met} met, {missed} not met, {undecided} undecided"
+
+
+def _roles(evidence: Evidence) -> str:
+    return ", ".join(role for role, _, _ in evidence.plan.roles)
 
 
 def _opinion_row(evidence: Evidence, finding: Finding) -> OpinionRow:
@@ -118,7 +130,11 @@ def _decided_words(finding: Finding) -> str:
     if not finding.criterion.by:
         return ""
     if len(finding.verdicts) <= 4:
-        return " · ".join(f"{v.comparison.group}: {v.status}" for v in finding.verdicts)
+        return " · ".join(
+            f"{v.comparison.group}: {v.status}"
+            + (f" (only {v.comparison.count.total} cases)" if v.comparison.small else "")
+            for v in finding.verdicts
+        )
     counted = []
     for status in (Status.NOT_MET, Status.INSUFFICIENT, Status.NOT_ASSESSED, Status.MET):
         groups = sum(v.status == status for v in finding.verdicts)
@@ -175,13 +191,30 @@ def _third_thing(evidence: Evidence) -> str:
     if not evidence.explanations or not evidence.explanations[0].importance:
         return "The plan asked for no explanations, so it is not known what the decisions rest on."
     record = evidence.explanations[0]
-    names = [i.label for i in record.importance[:3]]
+    names = [
+        f"{i.label} ({i.mean_abs * 100:.1f} points on average)"
+        if record.scale == "probability"
+        else i.label
+        for i in record.importance[:3]
+    ]
     listed = ", ".join(names[:-1]) + (f" and {names[-1]}" if len(names) > 1 else names[0])
     if record.method == "shap":
-        checked = f"In each of {record.rows:,} cases the parts add up to the model's own score."
+        checked = _trusted(evidence)
     else:
         checked = f"These weights are estimates, on {record.rows:,} cases."
-    return f"The model's decisions rest most on: {listed}. {checked}"
+    return f"The model's score rests most on {listed}; n = {record.rows:,}. {checked}"
+
+
+def _trusted(evidence: Evidence) -> str:
+    """In how many cases two methods of explanation agree, where that was measured."""
+    for measure in evidence.explanation_quality:
+        if measure.measure == "reliable" and measure.value is not None and measure.n:
+            return (
+                f"Two methods of explanation agree well enough in {percent(measure.value)} of "
+                f"{measure.n} cases ({interval_name(evidence)} "
+                f"{interval(measure.low, measure.high)})."
+            )
+    return ""
 
 
 def not_covered(evidence: Evidence) -> tuple[str, ...]:

@@ -166,13 +166,14 @@ def oversight_section(evidence: Evidence) -> Section:
                     *((f"Verdict: {name}", str(count), "", "") for name, count in seen.verdicts),
                     ("Corrections", str(seen.corrections), "", ""),
                     (
-                        "Share of cases in which everyone agreed with the model",
+                        "Cases in which every reviewer agreed with the model",
                         str(seen.agreement.n),
                         percent(seen.agreement.value),
                         interval(seen.agreement.low, seen.agreement.high),
                     ),
                     (
-                        "Share in which the answer given before seeing the model was the same",
+                        "Cases in which every answer given before seeing the model equals the "
+                        "model's (without “not sure”)",
                         str(seen.blind_agreement.n),
                         percent(seen.blind_agreement.value),
                         interval(seen.blind_agreement.low, seen.blind_agreement.high),

@@ -15,10 +15,10 @@ from hitl_audit.manifest import Manifest, ManifestFile, SignedCheckpoint
 from hitl_audit.plan import AuditPlan, PlanLock, Role, role_field
 from hitl_audit.report.compose import compose
 from hitl_audit.report.document import Report
-from hitl_audit.report.frame_sections import STATEMENTS
+from hitl_audit.report.frame_sections import statement
 from hitl_audit.report.html import render_html
 from hitl_audit.report.pdf import Attachment, render_pdf
-from hitl_audit.results import Evidence
+from hitl_audit.results import Evidence, read_evidence
 from hitl_audit.signing.keys import SigningKey
 from hitl_audit.signing.pdf import FieldState, sign_pdf, signature_fields
 
@@ -67,9 +67,15 @@ class AuditReport:
             SigningError: the role has no place, has signed, or may not sign yet.
         """
         moment = signed_at or datetime.now(UTC)
-        return dataclasses.replace(
-            self, pdf=sign_report(self.pdf, key, self.plan_roles, role=role, signed_at=moment)
+        pdf = sign_report(
+            self.pdf,
+            key,
+            self.plan_roles,
+            read_evidence(self.evidence),
+            role=role,
+            signed_at=moment,
         )
+        return dataclasses.replace(self, pdf=pdf)
 
     @property
     def plan_roles(self) -> tuple[Role, ...]:
@@ -128,7 +134,13 @@ class AuditReport:
 
 
 def sign_report(
-    pdf: bytes, key: SigningKey, roles: Sequence[Role], *, role: str, signed_at: datetime
+    pdf: bytes,
+    key: SigningKey,
+    roles: Sequence[Role],
+    evidence: Evidence,
+    *,
+    role: str,
+    signed_at: datetime,
 ) -> bytes:
     """Sign a report's PDF for a role, with the statement printed at its place.
 
@@ -141,8 +153,8 @@ def sign_report(
         raise SigningError(
             f'role is "{role}"; accepted: {", ".join(names)}{did_you_mean(role, names)}'
         )
-    statement = STATEMENTS[found[0].signs]
-    return sign_pdf(pdf, key, field=found[0].field, reason=statement, signed_at=signed_at)
+    said = statement(found[0].signs, evidence)
+    return sign_pdf(pdf, key, field=found[0].field, reason=said, signed_at=signed_at)
 
 
 def render(
@@ -191,7 +203,7 @@ def render(
         else None,
         plan_digest=plan.digest,
         plan_registered_at=datetime.fromisoformat(evidence.plan.registered_at),
-        results_created=datetime.fromisoformat(evidence.created),
+        results_created=datetime.fromisoformat(evidence.started),
     ).to_bytes()
     rendered = render_pdf(
         document,

@@ -60,7 +60,7 @@ def interval(low: float | None, high: float | None, *, points: bool = False) -> 
     if low is None or high is None:
         return "–"
     if points:
-        return f"{in_points(low)} to {in_points(high)}"
+        return f"{in_points(low)} to {in_points(high)} points"
     return f"{percent(low)} to {percent(high)}"
 
 
@@ -128,7 +128,8 @@ def metric_meaning(evidence: Evidence, finding: Finding) -> str:
         "false_positive_rate": f"How often it decides {yes} where {no} is recorded",
         "true_negative_rate": f"How often it decides {no} where {no} is recorded",
         "false_negative_rate": f"How often it decides {no} where {yes} is recorded",
-        "accuracy": "How often its decision is the recorded one",
+        "accuracy": "How often its decision is the recorded one; deciding "
+        f"{yes} always: {percent(evidence.data.favorable_rows / evidence.data.rows)}",
         "precision": f"How often {yes} is recorded where it decides {yes}",
     }[finding.criterion.metric]
     kind = {

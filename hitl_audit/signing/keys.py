@@ -205,7 +205,7 @@ def new_key(
 
 
 def load_key(
-    path: str | Path, passphrase: bytes, *, now: Callable[[], datetime] = utc_now
+    path: str | Path, passphrase: bytes | str, *, now: Callable[[], datetime] = utc_now
 ) -> SigningKey:
     """Open a PKCS#12 file.
 
@@ -226,7 +226,8 @@ def load_key(
     except OSError as error:
         raise SigningError(f"{file}: cannot be read ({error.strerror})") from None
     try:
-        private_key, certificate, others = pkcs12.load_key_and_certificates(data, passphrase)
+        secret = passphrase.encode() if isinstance(passphrase, str) else passphrase
+        private_key, certificate, others = pkcs12.load_key_and_certificates(data, secret)
     except ValueError as error:
         # The library tells a wrong passphrase from a wrong file by words only.
         if "password" in str(error).lower():

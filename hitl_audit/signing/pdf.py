@@ -134,7 +134,7 @@ def sign_pdf(
         statement=reason,
         signed_at=f"{signed_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC",
         # Half of it: the whole does not fit a narrow field, and a picture proves nothing.
-        fingerprint=f"{spaced_fingerprint(key.fingerprint)[:47]} …",
+        fingerprint=spaced_fingerprint(key.fingerprint),
     )
     certifies = first if certify == "auto" else certify
     if certifies and not first:

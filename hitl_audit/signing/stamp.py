@@ -45,7 +45,8 @@ _TEMPLATE = """
     input.role + if input.organization != "" { " · " + input.organization })
   row(style: "italic", input.statement)
   row(fill: quiet)[Signed #input.signed-at (time claimed by the signer's computer)]
-  row(fill: quiet, size: 6.4pt)[Certificate SHA-256 #input.fingerprint]
+  row(fill: quiet, size: 6.4pt)[Certificate SHA-256 #input.fingerprint.slice(0, 47) \\
+    #input.fingerprint.slice(48)]
 }
 #place(left + top, rect(width: bar, height: height, fill: accent))
 #context {

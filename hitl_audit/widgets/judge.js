@@ -1,7 +1,7 @@
 // The judging page: shows the `view` trait, sends what the reviewer does.
 // All text goes through textContent, so a hostile string stays a string.
 
-const NOTHING = "Nothing saved yet";
+const NOTHING = "This answer is not saved yet";
 const LOST =
   "Not saved yet: the connection is lost. Your answer is kept in this browser " +
   "and will be sent when you reload.";

@@ -150,7 +150,7 @@ def _model(session: ReviewSession, revealed: Revealed) -> dict[str, Any]:
         "decision": favorable if revealed.decision == "favorable" else unfavorable,
         "probability": revealed.probability,
         "threshold": revealed.threshold,
-        "chance": f"{revealed.probability:.1%} chance of “{favorable}”",
+        "chance": f"The model’s score for “{favorable}”: {revealed.probability * 100:.1f} of 100",
         "rule": f"“{favorable}” from {revealed.threshold:.1%}",
         "start": start,
         "legend": f"▲ towards “{favorable}”   ▼ towards “{unfavorable}”",

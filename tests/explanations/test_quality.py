@@ -59,8 +59,8 @@ def test_the_bar_is_held_exactly_and_reasons_are_words() -> None:
     rows = quality(shap, lime, k=5, sign_agreement_at_least=0.6).frame()
     assert rows["reliable"].tolist() == [True, False]  # 3 of 5 clears 0.6
     assert rows["reason"].tolist() == [
-        "SHAP and LIME agree on the sign of 3 of the 5 strongest features",
-        "SHAP and LIME agree on the sign of 2 of the 5 strongest features; the bar is 0.6",
+        "two methods agree on 3 of the 5 strongest factors (3 needed)",
+        "two methods agree on 2 of the 5 strongest factors (3 needed)",
     ]
 
 
