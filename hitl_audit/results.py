@@ -15,6 +15,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
+from threadpoolctl import threadpool_limits
 
 from hitl_audit.canonical import Digest, canonical_bytes, digest_bytes, plain, utc_text
 from hitl_audit.errors import InputError, PlanError
@@ -559,7 +560,9 @@ def run_audit(
         strata=inputs.sensitive[plan.review.stratify_by] if plan.review.stratify_by else None,
         random_state=plan.seed,
     )
-    shap, judged, lime, trust = _explanations(inputs, plan, sample, progress)
+    # Thousands of small solves: several BLAS threads only wait for each other.
+    with threadpool_limits(1, user_api="blas"):
+        shap, judged, lime, trust = _explanations(inputs, plan, sample, progress)
     explained = [e for e in (shap, lime) if e is not None]
     provenance = _provenance(inputs, sample, past, explained, performance_args, fairness_args)
     evidence = Evidence(
