@@ -16,20 +16,13 @@ import pandas as pd
 from hitl_audit.canonical import canonical_bytes
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import InputError, PlanError
+from hitl_audit.evidence import Evidence, read_evidence, with_oversight
 from hitl_audit.files import write_atomically
-from hitl_audit.inputs import AuditInputs, build_inputs, read_data, read_model
+from hitl_audit.inputs import AuditInputs, build_inputs
+from hitl_audit.loading import read_data, read_model
 from hitl_audit.plan import AuditPlan, PlanLock, register
 from hitl_audit.report.rendered import AuditReport, render, sign_report
-from hitl_audit.results import (
-    AuditResults,
-    Evidence,
-    Progress,
-    read_evidence,
-    read_results,
-    read_sample,
-    run_audit,
-    with_oversight,
-)
+from hitl_audit.results import AuditResults, Progress, read_results, read_sample, run_audit
 from hitl_audit.review.ledger import Ledger
 from hitl_audit.review.oversight import summarise
 from hitl_audit.review.sampling import CaseSample

@@ -11,9 +11,10 @@ from pathlib import Path
 from hitl_audit.audit import Audit
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import InputError
+from hitl_audit.evidence import read_evidence
 from hitl_audit.files import write_atomically
 from hitl_audit.report.rendered import AuditReport
-from hitl_audit.results import AuditResults, Progress, read_evidence
+from hitl_audit.results import AuditResults, Progress
 from hitl_audit.review.oversight import Oversight
 from hitl_audit.signing.keys import generate_key
 from hitl_audit.verification import VerificationResult, verify

@@ -1,51 +1,50 @@
-"""One audit run: from inputs and a registered plan to results, and to evidence.
+"""One audit run: from inputs and a registered plan to results and their evidence.
 
-:class:`Evidence` is everything the document may say: frozen, plain, with its
-JSON form in ``evidence.json``. :class:`AuditResults` adds what stays on this
-machine: the explanations of single cases and the data behind them.
+:class:`AuditResults` holds the evidence and what stays on this machine: the
+explanations of single cases and the data behind them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 from threadpoolctl import threadpool_limits
 
-from hitl_audit.canonical import Digest, canonical_bytes, digest_bytes, plain, utc_text
+from hitl_audit.canonical import Digest, plain, utc_text
 from hitl_audit.errors import InputError, PlanError
+from hitl_audit.evidence import (
+    AuditRecord,
+    DataRecord,
+    Evidence,
+    ExplanationRecord,
+    History,
+    Importance,
+    ModelRecord,
+    PlanRecord,
+    Provenance,
+    QualityMeasure,
+)
 from hitl_audit.explanations.explain import explain
 from hitl_audit.explanations.explanation import Explanation
 from hitl_audit.explanations.quality import ExplanationQuality, quality
 from hitl_audit.explanations.raw_features import sample_rows
 from hitl_audit.explanations.shap_values import TOLERANCE
-from hitl_audit.fairness.group_metrics import GapSummary, GroupMetrics, group_metrics
-from hitl_audit.findings import Comparison, Finding, Status, evaluate, metric_words
+from hitl_audit.fairness.group_metrics import GroupMetrics, group_metrics
+from hitl_audit.findings import Comparison, Finding, evaluate
 from hitl_audit.groups import TIMES, UNKNOWN
 from hitl_audit.inputs import AuditInputs, digest_frame
 from hitl_audit.performance import Performance, measure_performance
 from hitl_audit.plan import AuditPlan, PlanLock
-from hitl_audit.review.ledger import Checkpoint
-from hitl_audit.review.oversight import Oversight, summarise
+from hitl_audit.review.oversight import summarise
 from hitl_audit.review.sampling import CaseSample, sample_cases
 
-__all__ = [
-    "AuditResults",
-    "Evidence",
-    "ExplanationRecord",
-    "History",
-    "Importance",
-    "Provenance",
-    "read_evidence",
-    "read_results",
-    "read_sample",
-    "run_audit",
-]
+__all__ = ["AuditResults", "Progress", "read_results", "read_sample", "run_audit"]
 
 EXPLAINED_ROWS = 2000
 # The paths that ask the model again and again take seconds for every ten rows.
@@ -53,208 +52,6 @@ MODEL_AGNOSTIC = ("permutation", "exact")
 MODEL_AGNOSTIC_ROWS = 200
 LIME_ROWS = 5000
 Progress = Callable[[str, float], None]
-
-
-@dataclass(frozen=True)
-class AuditRecord:
-    """What was audited and for whom, in the plan's words."""
-
-    title: str
-    purpose: str
-    owner: str
-    intended_use: str
-    not_covered: tuple[str, ...]
-    decision: str
-    favorable_label: str
-    unfavorable_label: str
-
-
-@dataclass(frozen=True)
-class PlanRecord:
-    """The registered plan: digest, time, history of registrations, and how it reads."""
-
-    digest: str
-    registered_at: str
-    changed_after_results: bool
-    registrations: tuple[tuple[str, str, bool, str], ...]
-    confidence: float
-    min_group: int
-    seed: int
-    review_cases: int
-    review_design: str
-    reviewers_per_case: int
-    protocol: str
-    roles: tuple[tuple[str, str, str], ...]
-
-
-@dataclass(frozen=True)
-class ModelRecord:
-    """The audited model."""
-
-    name: str
-    version: str
-    description: str
-    source: str
-    digest: str
-    digest_of: str
-    kind: str
-    output: str
-    threshold: float
-    scores_digest: str
-
-
-@dataclass(frozen=True)
-class DataRecord:
-    """The audited rows; ``features`` as (column, words), ``excluded`` as (column, reason)."""
-
-    description: str
-    source: str
-    digest: str
-    rows: int
-    favorable_rows: int
-    target: str
-    sensitive: tuple[tuple[str, str], ...]
-    features: tuple[tuple[str, str], ...]
-    excluded: tuple[tuple[str, str], ...]
-    protected_inputs: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class History:
-    """Recorded decisions of people, described by group; the model plays no part in them."""
-
-    source: str
-    digest: str
-    rows: int
-    decisions: GroupMetrics
-
-
-@dataclass(frozen=True)
-class Importance:
-    """Mean absolute attribution of one raw feature, with its interval over cases."""
-
-    feature: str
-    label: str
-    mean_abs: float
-    low: float | None
-    high: float | None
-    n: int
-
-
-@dataclass(frozen=True)
-class ExplanationRecord:
-    """How the model was explained, and what it rests on overall."""
-
-    method: Literal["shap", "lime"]
-    algorithm: str
-    exact: bool
-    scale: str
-    output: str
-    rows: int
-    background_size: int
-    background_digest: str
-    seeds: int
-    max_residual: float
-    notes: tuple[str, ...]
-    importance: tuple[Importance, ...]
-
-
-@dataclass(frozen=True)
-class QualityMeasure:
-    """One measure of how far the explanations can be trusted, over n cases."""
-
-    measure: str
-    meaning: str
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    method: str
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where a part of the evidence came from: enough to compute it again.
-
-    Attributes:
-        part: the part of the evidence, for example ``"fairness"``.
-        function: the public function that computed it.
-        parameters: its arguments, by name.
-        data_digest: of the rows it was computed on.
-        random_state: the seed, or ``None`` where nothing is random.
-    """
-
-    part: str
-    function: str
-    parameters: dict[str, Any]
-    data_digest: str
-    random_state: int | None
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Every number of one audit, with its provenance; no rows of people.
-
-    The computation began at ``started``, always after the plan was registered,
-    and ended at ``created``. ``oversight`` and ``ledger`` say what people judged; they are
-    renewed when a document is made.
-    """
-
-    started: str
-    created: str
-    audit: AuditRecord
-    plan: PlanRecord
-    model: ModelRecord
-    data: DataRecord
-    environment: dict[str, str]
-    environment_digest: str
-    performance: Performance
-    fairness: GroupMetrics
-    gaps: tuple[GapSummary, ...]
-    history: History | None
-    explanations: tuple[ExplanationRecord, ...]
-    explanation_quality: tuple[QualityMeasure, ...]
-    findings: tuple[Finding, ...]
-    oversight: Oversight
-    ledger: Checkpoint | None
-    provenance: tuple[Provenance, ...]
-    format: Literal["hitl-audit/evidence/v1"] = "hitl-audit/evidence/v1"
-
-    def to_bytes(self) -> bytes:
-        """The evidence document: canonical JSON (RFC 8785)."""
-        return canonical_bytes(self)
-
-    @property
-    def digest(self) -> Digest:
-        """SHA-256 of :meth:`to_bytes`."""
-        return digest_bytes(self.to_bytes())
-
-    @property
-    def status(self) -> Status:
-        """The worst decision over all criteria."""
-        found = {finding.status for finding in self.findings}
-        for status in (Status.NOT_MET, Status.INSUFFICIENT, Status.NOT_ASSESSED):
-            if status in found:
-                return status
-        return Status.MET if found else Status.NOT_ASSESSED
-
-
-def read_evidence(data: bytes) -> Evidence:
-    """Parse ``evidence.json``.
-
-    Raises:
-        InputError: not evidence of a known version.
-    """
-    try:
-        return TypeAdapter(Evidence).validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(p) for p in first["loc"]) or "the file"
-        raise InputError(
-            f"evidence.json cannot be used: {place}: {first['msg']}; expected "
-            '"hitl-audit/evidence/v1"'
-        ) from None
 
 
 def read_sample(data: bytes) -> CaseSample:
@@ -737,15 +534,3 @@ def _quality_measures(trust: ExplanationQuality | None) -> tuple[QualityMeasure,
         )
         for row in cast("Iterable[Any]", trust.summary().itertuples())
     )
-
-
-def with_oversight(evidence: Evidence, oversight: Oversight, ledger: Checkpoint | None) -> Evidence:
-    """The same evidence with what people judged until now."""
-    return replace(evidence, oversight=oversight, ledger=ledger)
-
-
-def criterion_words(finding: Finding) -> str:
-    """Name of a criterion for tables: ``selection rate by race, ratio``."""
-    criterion = finding.criterion
-    by = f" by {' × '.join(criterion.by)}" if criterion.by else ""
-    return f"{metric_words(criterion.metric)}{by}"

@@ -13,7 +13,7 @@ from hitl_audit.groups import TIMES, UNKNOWN
 
 if TYPE_CHECKING:
     from hitl_audit.demo import Demonstration
-    from hitl_audit.results import Evidence
+    from hitl_audit.evidence import Evidence
 
 __all__ = ["demonstration_words", "findings_words"]
 

@@ -14,8 +14,8 @@ from sklearn.linear_model import LogisticRegression
 
 from hitl_audit.audit import Audit, report_from
 from hitl_audit.errors import InputError, PlanError, ReportError, SigningError
+from hitl_audit.evidence import read_evidence
 from hitl_audit.plan import AuditPlan
-from hitl_audit.results import read_evidence
 from hitl_audit.signing.keys import generate_key
 from hitl_audit.verification import verify
 

@@ -21,6 +21,7 @@ FLOORS = {
     "score_statistics": 1,
     "manifest": 1,
     "plan": 1,
+    "loading": 1,
     "inputs": 1,
     "signing": 1,
     "explanations": 2,
@@ -28,6 +29,7 @@ FLOORS = {
     "performance": 2,
     "review": 2,
     "dossier": 3,
+    "evidence": 3,
     "results": 3,
     "verification": 3,
     "examples": 3,
@@ -47,6 +49,8 @@ NEIGHBOURS = {
     ("findings", "intervals"),
     ("inputs", "plan"),
     ("inputs", "groups"),
+    ("inputs", "loading"),
+    ("results", "evidence"),
 }
 
 
@@ -90,7 +94,7 @@ def test_imports_run_downward(path: Path) -> None:
 
 
 FILE_TOUCHERS = {
-    "inputs",
+    "loading",
     "files",
     "signing",
     "verification",

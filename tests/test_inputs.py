@@ -13,7 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from hitl_audit.errors import InputError, UntrustedModelError
-from hitl_audit.inputs import build_inputs, digest_frame, read_data, read_model
+from hitl_audit.inputs import build_inputs, digest_frame
+from hitl_audit.loading import read_data, read_model
 from hitl_audit.plan import AuditPlan
 
 

@@ -9,11 +9,12 @@ from fairlearn.metrics import MetricFrame, selection_rate
 
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import InputError, PlanError
+from hitl_audit.evidence import Evidence, read_evidence
 from hitl_audit.examples import mortgage
 from hitl_audit.findings import Status
 from hitl_audit.inputs import build_inputs
 from hitl_audit.plan import AuditPlan, register
-from hitl_audit.results import Evidence, read_evidence, run_audit
+from hitl_audit.results import run_audit
 
 Clock = Callable[[], datetime]
 

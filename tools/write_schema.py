@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from hitl_audit.evidence import Evidence
 from hitl_audit.plan import PlanLock
-from hitl_audit.results import Evidence
 from hitl_audit.review.judgment import FORMAT, Judgment
 from hitl_audit.review.sampling import CaseSample
 

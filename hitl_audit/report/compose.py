@@ -1,11 +1,12 @@
 """From evidence to the document: what is said, in which order.
 
-Everything in the document comes from :class:`~hitl_audit.results.Evidence`;
+Everything in the document comes from :class:`~hitl_audit.evidence.Evidence`;
 nothing is computed here but texts.
 """
 
 from __future__ import annotations
 
+from hitl_audit.evidence import Evidence
 from hitl_audit.report.document import (
     Report,
 )
@@ -22,7 +23,6 @@ from hitl_audit.report.measure_sections import fairness_section, performance_sec
 from hitl_audit.report.page_one import page_one
 from hitl_audit.report.reason_sections import explanations_section, oversight_section, trust_section
 from hitl_audit.report.wording import model_name, when
-from hitl_audit.results import Evidence
 
 __all__ = ["SIMULATED", "compose", "document_id"]
 

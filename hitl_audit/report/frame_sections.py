@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hitl_audit.evidence import Evidence
 from hitl_audit.findings import Finding, Status, percent
 from hitl_audit.plan import role_field
 from hitl_audit.report.document import (
@@ -28,7 +29,6 @@ from hitl_audit.report.wording import (
     value_words,
     when,
 )
-from hitl_audit.results import Evidence
 
 __all__ = [
     "STATEMENTS",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hitl_audit.charts import Chart
+from hitl_audit.evidence import Evidence
 from hitl_audit.fairness.group_metrics import GroupMetrics
 from hitl_audit.findings import metric_words, percent
 from hitl_audit.groups import ALL
@@ -27,7 +28,6 @@ from hitl_audit.report.wording import (
     p_words,
     status_words,
 )
-from hitl_audit.results import Evidence
 
 __all__ = ["fairness_section", "history_blocks", "performance_section"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hitl_audit.evidence import Evidence
 from hitl_audit.findings import Finding, Status, Verdict, percent
 from hitl_audit.groups import TIMES, UNKNOWN
 from hitl_audit.report.document import (
@@ -25,7 +26,6 @@ from hitl_audit.report.wording import (
     value_words,
     when,
 )
-from hitl_audit.results import Evidence
 
 __all__ = ["changed_plan", "not_covered", "page_one"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hitl_audit.charts import Chart, Series
+from hitl_audit.evidence import Evidence, ExplanationRecord
 from hitl_audit.findings import percent
 from hitl_audit.report.document import (
     Block,
@@ -22,7 +23,6 @@ from hitl_audit.report.wording import (
     sentence,
     small_number,
 )
-from hitl_audit.results import Evidence, ExplanationRecord
 
 __all__ = ["explanations_section", "oversight_section", "trust_section"]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hitl_audit.canonical import utc_text
 from hitl_audit.errors import ReportError, SigningError, did_you_mean
+from hitl_audit.evidence import Evidence, read_evidence
 from hitl_audit.files import write_atomically
 from hitl_audit.manifest import Manifest, ManifestFile, SignedCheckpoint
 from hitl_audit.plan import AuditPlan, PlanLock, Role, role_field
@@ -18,7 +19,6 @@ from hitl_audit.report.document import Report
 from hitl_audit.report.frame_sections import statement
 from hitl_audit.report.html import render_html
 from hitl_audit.report.pdf import Attachment, render_pdf
-from hitl_audit.results import Evidence, read_evidence
 from hitl_audit.signing.keys import SigningKey
 from hitl_audit.signing.pdf import FieldState, sign_pdf, signature_fields
 

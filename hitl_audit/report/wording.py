@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from hitl_audit.evidence import Evidence
 from hitl_audit.findings import Comparison, Finding, metric_words, percent
 from hitl_audit.groups import TIMES
-from hitl_audit.results import Evidence
 
 __all__ = [
     "criterion_words",

@@ -1,0 +1,197 @@
+"""Reading model and data files, and the objects that a plan names by import path."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hitl_audit.canonical import Digest, digest_bytes, digest_file
+from hitl_audit.errors import InputError, UntrustedModelError, did_you_mean
+
+__all__ = ["LoadedModel", "model_in_memory", "read_data", "read_model"]
+
+# Types that skops does not trust by itself and that we have read: plain
+# containers of numbers whose loading runs no code of the file's.
+REVIEWED_TYPES = (
+    "numpy.dtype",
+    "sklearn.tree._tree.Tree",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model and where it came from.
+
+    Attributes:
+        model: the object.
+        source: how it was read, for people.
+        digest: of the file's bytes, or of the pickled object in memory.
+        digest_of: what ``digest`` was taken of.
+    """
+
+    model: Any
+    source: str
+    digest: Digest
+    digest_of: str
+
+
+@contextlib.contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Make modules beside the plan importable while they are looked up."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(str(folder))
+
+
+def _import_object(path: str, field: str, folder: Path) -> Any:
+    module_name, _, attribute = path.partition(":")
+    with _importable(folder):
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f'{field} is "{path}": {error.msg}; expected package.module:name that can be '
+                "imported here or from the plan's folder"
+            ) from None
+    if not hasattr(module, attribute):
+        public = [name for name in dir(module) if not name.startswith("_")]
+        raise InputError(
+            f'{field} is "{path}": {module_name} has no "{attribute}"'
+            + did_you_mean(attribute, public)
+        )
+    return getattr(module, attribute)
+
+
+def _is_import(path: str) -> bool:
+    head, sep, tail = path.partition(":")
+    return bool(sep) and tail.isidentifier() and all(p.isidentifier() for p in head.split("."))
+
+
+def _existing(path: str, field: str, folder: Path, suffixes: Sequence[str]) -> Path:
+    file = Path(path)
+    file = file if file.is_absolute() else folder / file
+    accepted = ", ".join(suffixes) + " or package.module:name"
+    if file.suffix not in suffixes:
+        raise InputError(f'{field} is "{path}"; expected {accepted}')
+    if not file.is_file():
+        raise InputError(f'{field} is "{path}": there is no such file; expected {accepted}')
+    return file
+
+
+def read_data(path: str, *, folder: str | Path = ".", field: str = "data.path") -> pd.DataFrame:
+    """Read a table: ``.parquet``, ``.csv`` or ``package.module:function``.
+
+    Args:
+        path: as written in the plan; relative paths start at ``folder``.
+        folder: the plan's folder.
+        field: the plan's key, for error messages.
+
+    Raises:
+        InputError: no such file or function, or not a table.
+    """
+    folder = Path(folder)
+    if _is_import(path):
+        found = _import_object(path, field, folder)
+        table = found() if callable(found) else found
+        if not isinstance(table, pd.DataFrame):
+            raise InputError(
+                f'{field} is "{path}", which gave a {type(table).__name__}; expected a DataFrame'
+            )
+        return table
+    file = _existing(path, field, folder, (".parquet", ".csv"))
+    try:
+        return pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
+    except Exception as error:
+        raise InputError(
+            f'{field} is "{path}", which cannot be read as {file.suffix[1:]}: {error}'
+        ) from error
+
+
+def read_model(
+    path: str,
+    *,
+    folder: str | Path = ".",
+    trust: bool = False,
+    trusted_types: Sequence[str] = (),
+) -> LoadedModel:
+    """Read a model: ``.skops``, ``.joblib`` (with ``trust``) or ``package.module:object``.
+
+    Args:
+        path: as written in the plan; relative paths start at ``folder``.
+        folder: the plan's folder.
+        trust: allow a joblib file, whose loading can run any code.
+        trusted_types: types in a skops file that the plan vouches for.
+
+    Raises:
+        UntrustedModelError: the file has types that nobody allowed.
+        InputError: no such file or object, or it cannot be loaded.
+    """
+    folder = Path(folder)
+    if _is_import(path):
+        found = _import_object(path, "model.path", folder)
+        is_model = hasattr(found, "predict") or hasattr(found, "predict_proba")
+        model = found if is_model or not callable(found) else found()
+        return model_in_memory(model, source=path)
+    file = _existing(path, "model.path", folder, (".skops", ".joblib"))
+    if file.suffix == ".joblib":
+        if not trust:
+            raise UntrustedModelError(
+                f'model.path is "{path}": loading a joblib file can run any code in it; save the '
+                "model as .skops, or set model.trust = true if you made this file yourself"
+            )
+        import joblib
+
+        load: Callable[[], Any] = lambda: joblib.load(file)  # noqa: E731
+    else:
+        import skops.io
+
+        try:
+            untrusted = skops.io.get_untrusted_types(file=file)
+        except Exception as error:
+            raise InputError(
+                f'model.path is "{path}", which is not a skops file: {error}'
+            ) from error
+        allowed = {*REVIEWED_TYPES, *trusted_types}
+        strangers = [t for t in untrusted if t not in allowed]
+        if strangers:
+            raise UntrustedModelError(
+                f'model.path is "{path}", which contains types that nobody has allowed:\n'
+                + "\n".join(f"  • {t}" for t in sorted(strangers))
+                + "\nIf you know them, add them to model.trusted_types in the plan.",
+                strangers,
+            )
+        load = lambda: skops.io.load(file, trusted=sorted(set(untrusted)))  # noqa: E731
+    try:
+        model = load()
+    except Exception as error:
+        version = importlib.metadata.version("scikit-learn")
+        raise InputError(
+            f'model.path is "{path}", which cannot be loaded with scikit-learn {version}: '
+            f"{type(error).__name__}: {error}. A model saved by another scikit-learn often does "
+            "not load; install the version that saved it."
+        ) from error
+    return LoadedModel(model, source=path, digest=digest_file(file), digest_of="the file's bytes")
+
+
+def model_in_memory(model: Any, *, source: str = "object in memory") -> LoadedModel:
+    """Describe a model that was handed over as an object."""
+    import pickle
+
+    try:
+        raw = pickle.dumps(model, protocol=5)
+    except Exception:
+        # A lambda or an open connection: its code cannot be pinned, its scores are.
+        return LoadedModel(model, source, digest_bytes(repr(type(model)).encode()), "its type only")
+    return LoadedModel(model, source, digest_bytes(raw), "the pickled object")
