@@ -45,22 +45,22 @@ def _command(body: Callable[..., int | None]) -> Callable[..., NoReturn]:
 
     @wraps(body)
     def run(*args: Any, **kwargs: Any) -> NoReturn:
+        def refuse(message: str) -> NoReturn:
+            click.echo(f"hitl-audit: {message}", err=True)
+            if kwargs.get("as_json"):
+                _json({"error": message})
+            sys.exit(2)
+
         try:
             code = body(*args, **kwargs)
         except AuditError as error:
-            click.echo(f"hitl-audit: {error}", err=True)
-            sys.exit(2)
+            refuse(str(error))
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] == "hitl_audit":
                 raise
-            message = MissingDependencyError(NEEDS_AUDIT.format(error.name))
-            click.echo(f"hitl-audit: {message}", err=True)
-            sys.exit(2)
+            refuse(str(MissingDependencyError(NEEDS_AUDIT.format(error.name))))
         except OSError as error:
-            click.echo(
-                f"hitl-audit: {error.filename or 'file'}: {error.strerror or error}", err=True
-            )
-            sys.exit(2)
+            refuse(f"{error.filename or 'file'}: {error.strerror or error}")
         except KeyboardInterrupt:
             click.echo("\nhitl-audit: stopped; what was there before is unchanged", err=True)
             sys.exit(130)

@@ -190,6 +190,11 @@ def test_mistakes_exit_with_2_and_one_message(name: str, small: Path, tmp_path: 
     assert result.output.startswith("hitl-audit: ")
 
 
+def test_mistakes_are_json_too() -> None:
+    result = call("run", "nowhere", "--json", code=2)
+    assert "nowhere is not a folder" in json.loads(result.stdout)["error"]
+
+
 def test_a_passphrase_is_asked_twice_and_never_shown(tmp_path: Path) -> None:
     key = tmp_path / "k.p12"
     answer = call(
