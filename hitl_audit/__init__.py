@@ -22,13 +22,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hitl_audit.alternatives import frontier
     from hitl_audit.audit import Audit
+    from hitl_audit.error_slices import find_error_slices
     from hitl_audit.errors import AuditError
     from hitl_audit.explanations.explain import explain
     from hitl_audit.explanations.explanation import Explanation
     from hitl_audit.explanations.quality import quality
     from hitl_audit.fairness.group_metrics import GroupMetrics, group_metrics
     from hitl_audit.findings import Finding, Status
+    from hitl_audit.mitigation import mitigate
     from hitl_audit.performance import Performance, measure_performance
     from hitl_audit.plan import AuditPlan
     from hitl_audit.report.rendered import AuditReport
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from hitl_audit.review.ledger import Judgment, Ledger
     from hitl_audit.review.sampling import CaseSample, sample_cases
     from hitl_audit.signing.keys import load_key, new_key
+    from hitl_audit.thresholds import sweep_thresholds
     from hitl_audit.verification import VerificationResult, verify
 
 _HOMES = {
@@ -54,12 +58,16 @@ _HOMES = {
     "Status": "findings",
     "VerificationResult": "verification",
     "explain": "explanations.explain",
+    "find_error_slices": "error_slices",
+    "frontier": "alternatives",
     "group_metrics": "fairness.group_metrics",
     "load_key": "signing.keys",
     "measure_performance": "performance",
+    "mitigate": "mitigation",
     "new_key": "signing.keys",
     "quality": "explanations.quality",
     "sample_cases": "review.sampling",
+    "sweep_thresholds": "thresholds",
     "verify": "verification",
 }
 
@@ -79,12 +87,16 @@ __all__ = [
     "Status",
     "VerificationResult",
     "explain",
+    "find_error_slices",
+    "frontier",
     "group_metrics",
     "load_key",
     "measure_performance",
+    "mitigate",
     "new_key",
     "quality",
     "sample_cases",
+    "sweep_thresholds",
     "verify",
 ]
 

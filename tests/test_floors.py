@@ -19,6 +19,8 @@ FLOORS = {
     "files": 1,
     "groups": 1,
     "score_statistics": 1,
+    "slices": 1,
+    "threshold_search": 1,
     "manifest": 1,
     "plan": 1,
     "loading": 1,
@@ -26,7 +28,13 @@ FLOORS = {
     "signing": 1,
     "explanations": 2,
     "fairness": 2,
+    "profiles": 1,
     "performance": 2,
+    "mitigators": 2,
+    "error_slices": 2,
+    "thresholds": 2,
+    "mitigation": 2,
+    "alternatives": 2,
     "review": 2,
     "dossier": 3,
     "evidence": 3,
@@ -43,6 +51,8 @@ FLOORS = {
     "__main__": 10,
 }
 NEIGHBOURS = {
+    ("mitigation", "mitigators"),
+    ("alternatives", "mitigators"),
     ("charts", "errors"),
     ("findings", "errors"),
     ("intervals", "errors"),
@@ -94,6 +104,7 @@ def test_imports_run_downward(path: Path) -> None:
 
 
 FILE_TOUCHERS = {
+    "profiles",
     "loading",
     "files",
     "signing",

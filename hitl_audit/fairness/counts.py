@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hitl_audit.errors import InputError
+from hitl_audit.fairness.encoding import Feature, combine, encode
 
-__all__ = ["GroupCounts", "count_groups"]
+__all__ = ["Cells", "GroupCounts", "count_cells", "count_groups"]
 
 Cells = tuple[int, int, int, int]
+Group = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,13 @@ class GroupCounts:
             [(tuple(group[i] for i in places), cells) for group, cells in self.items()],
         )
 
-    def items(self) -> list[tuple[tuple[str, ...], Cells]]:
+    def items(self) -> list[tuple[Group, Cells]]:
         """Pairs of a group and its four cells."""
         return list(zip(self.groups, self.table, strict=True))
+
+    def array(self) -> npt.NDArray[np.int64]:
+        """The table as (groups, 4)."""
+        return np.array(self.table, dtype=np.int64).reshape(-1, 4)
 
     @property
     def rows(self) -> int:
@@ -71,34 +76,35 @@ def count_groups(
         y_pred: (rows,) 0 or 1.
         columns: attribute → (rows,) group names.
     """
-    codes = np.zeros(len(y_true), dtype=np.int64)
-    levels = []
-    for values in columns.values():
-        names, places = np.unique(values, return_inverse=True)
-        # Re-coded at every step, so that the codes stay below rows × levels.
-        codes = np.unique(codes * len(names) + places, return_inverse=True)[1]
-        levels.append((names, places))
-    size = int(codes.max()) + 1
-    cells = np.bincount(codes * 4 + y_true * 2 + y_pred, minlength=4 * size).reshape(size, 4)
-    first = np.unique(codes, return_index=True)[1]
-    pairs = [
-        (tuple(str(names[places[row]]) for names, places in levels), _four(cells[code]))
-        for code, row in enumerate(first)
-    ]
-    return _collect(tuple(columns), pairs)
+    return count_cells(y_true, y_pred, encode(columns, len(y_true)))[0]
 
 
-def _four(values: npt.NDArray[np.int64]) -> Cells:
-    return int(values[0]), int(values[1]), int(values[2]), int(values[3])
+def count_cells(
+    y_true: npt.NDArray[np.int8], y_pred: npt.NDArray[np.int8], features: Sequence[Feature]
+) -> tuple[GroupCounts, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Count checked labels by the combinations of encoded features.
+
+    Returns:
+        The counts; (rows,) the cell of each row, 4 × group + 2 × true label +
+        predicted label; and (groups, features) the codes of each group.
+    """
+    codes, levels = combine(features, len(y_true))
+    cell = codes * 4
+    cell += y_true * 2
+    cell += y_pred
+    table = np.bincount(cell, minlength=4 * len(levels)).reshape(-1, 4)
+    groups = tuple(
+        tuple(feature.names[code] for feature, code in zip(features, row, strict=True))
+        for row in levels.tolist()
+    )
+    four = tuple((tn, fp, fn, tp) for tn, fp, fn, tp in table.tolist())
+    return GroupCounts(tuple(f.name for f in features), groups, four), cell, levels
 
 
-def _collect(
-    attributes: tuple[str, ...], pairs: list[tuple[tuple[str, ...], Cells]]
-) -> GroupCounts:
-    cells: Counter[tuple[tuple[str, ...], int]] = Counter()
-    for group, four in pairs:
-        for place, number in enumerate(four):
-            cells[group, place] += number
-    groups = tuple(sorted({group for group, _ in cells}))
-    table = tuple((cells[g, 0], cells[g, 1], cells[g, 2], cells[g, 3]) for g in groups)
-    return GroupCounts(attributes, groups, table)
+def _collect(attributes: tuple[str, ...], pairs: Sequence[tuple[Group, Cells]]) -> GroupCounts:
+    cells: dict[Group, Cells] = {}
+    for group, (tn, fp, fn, tp) in pairs:
+        a, b, c, d = cells.get(group, (0, 0, 0, 0))
+        cells[group] = (a + tn, b + fp, c + fn, d + tp)
+    groups = tuple(sorted(cells))
+    return GroupCounts(attributes, groups, tuple(cells[group] for group in groups))

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hitl_audit.fairness.counts import GroupCounts
-from hitl_audit.fairness.rates import RATES, cells_as_rows
+from hitl_audit.errors import InputError, did_you_mean
+from hitl_audit.fairness.metric_table import MetricTable
+from hitl_audit.fairness.rates import RATES
 from hitl_audit.groups import group_name
 
-__all__ = ["GapSummary", "gap_summaries"]
+__all__ = ["DEFAULT_MEASURES", "MEASURES", "GapSummary", "gap_summaries", "known_measures"]
 
-_GAPS = {
-    "demographic_parity_difference": ("selection_rate",),
-    "demographic_parity_ratio": ("selection_rate",),
-    "equalized_odds_difference": ("true_positive_rate", "false_positive_rate"),
+_RATES_OF = {
+    "demographic_parity": ("selection_rate",),
+    "equalized_odds": ("true_positive_rate", "false_positive_rate"),
+    "equal_opportunity": ("true_positive_rate",),
+    "predictive_parity": ("precision",),
 }
-_CHUNK = 200
+MEASURES: tuple[str, ...] = tuple(
+    f"{name}_{compare}" for name in _RATES_OF for compare in ("difference", "ratio")
+)
+"""The accepted measures: the largest difference, or the smallest ratio, between any two groups.
+
+Of ``equalized_odds`` the worse of both rates. ``predictive_parity`` compares
+precisions; the other names are Fairlearn's.
+"""
+DEFAULT_MEASURES = (
+    "demographic_parity_difference",
+    "demographic_parity_ratio",
+    "equalized_odds_difference",
+)
 
 
 @dataclass(frozen=True)
@@ -57,76 +72,72 @@ class GapSummary:
     method: str = "multinomial bootstrap, percentile"
 
 
-def gap_summaries(
-    part: GroupCounts, confidence: float, min_group: int, n_boot: int, random_state: int
-) -> list[GapSummary]:
-    """Every gap measure over the groups of ``part``."""
-    from fairlearn import metrics as fairlearn
+def known_measures(measures: Sequence[str]) -> tuple[str, ...]:
+    """Check the names of measures.
 
-    table = np.array(part.table, dtype=np.int64)
-    observed = _gap_values(table[None])
-    replicates = _replicates(table, n_boot, random_state)
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    Raises:
+        InputError: an unknown measure, or none.
+    """
+    for measure in measures:
+        if measure not in MEASURES:
+            hint = did_you_mean(str(measure), MEASURES)
+            raise InputError(f'measure is "{measure}"; accepted: {", ".join(MEASURES)}{hint}')
+    if not measures:
+        raise InputError(f"measures is empty; accepted: {', '.join(MEASURES)}")
+    return tuple(dict.fromkeys(measures))
+
+
+def gap_summaries(
+    table: MetricTable, min_group: int, measures: Sequence[str] = DEFAULT_MEASURES
+) -> list[GapSummary]:
+    """Every measure over the groups of ``table``, which has no control features."""
+    cells = table.table.T if table.weights is None else table.weights.sums
+    replicates = table.replicates
+    tails = table.law.tails
+    sizes = table.table.sum(1)
     summaries = []
-    for measure in _GAPS:
-        value = low = high = corrected = None
-        drawn = replicates[measure]
+    for measure in measures:
+        observed = float(_gap(measure, cells))
+        drawn = _gap(measure, replicates.cells)
         defined = drawn[~np.isnan(drawn)]
-        if not np.isnan(observed[measure][0]):
-            value = float(getattr(fairlearn, measure)(**cells_as_rows(part)))
+        value = low = high = corrected = None
+        if not np.isnan(observed):
+            value = observed
             if len(defined):
                 low, high = (float(bound) for bound in np.quantile(defined, tails))
                 corrected = float(np.clip(2 * value - defined.mean(), 0, 1))
         summaries.append(
             GapSummary(
-                attribute=group_name(part.attributes),
+                attribute=group_name(tuple(axis.name for axis in table.axes)),
                 measure=measure,
                 value=value,
                 low=low,
                 high=high,
                 bias_corrected=corrected,
-                n=part.rows,
-                groups=len(part.groups),
-                small_groups=sum(sum(cells) < min_group for cells in part.table),
-                replicates=n_boot,
+                n=int(sizes.sum()),
+                groups=len(sizes),
+                small_groups=int((sizes < min_group).sum()),
+                replicates=len(drawn),
                 undefined=len(drawn) - len(defined),
+                method=table.method,
             )
         )
     return summaries
 
 
-def _replicates(
-    table: npt.NDArray[np.int64], n_boot: int, random_state: int
-) -> dict[str, npt.NDArray[np.float64]]:
-    """Gap measures of resampled tables (groups × 4)."""
-    rng = np.random.default_rng(random_state)
-    rows = int(table.sum())
-    occupied = np.flatnonzero(table)
-    shares = table.ravel()[occupied] / rows
-    parts = []
-    for start in range(0, n_boot, _CHUNK):
-        size = min(_CHUNK, n_boot - start)
-        drawn = np.zeros((size, table.size), dtype=np.int64)
-        drawn[:, occupied] = rng.multinomial(rows, shares, size=size)
-        parts.append(_gap_values(drawn.reshape(size, *table.shape)))
-    return {measure: np.concatenate([part[measure] for part in parts]) for measure in _GAPS}
-
-
-def _gap_values(tables: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.float64]]:
-    """Gap measures of tables (replicates × groups × 4); NaN where a group's rate is undefined."""
-
-    def rates(metric: str) -> npt.NDArray[np.float64]:
+def _gap(measure: str, cells: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """A measure of cells (4, …, groups); NaN where a group's rate is undefined."""
+    name, compare = measure.rsplit("_", 1)
+    gaps = []
+    for metric in _RATES_OF[name]:
         counted, among = RATES[metric]
-        hits = tables[..., list(counted)].sum(-1).astype(float)
-        return _divide(hits, tables[..., list(among)].sum(-1))
-
-    selected = rates("selection_rate")
-    spreads = [np.ptp(rates(metric), axis=-1) for metric in _GAPS["equalized_odds_difference"]]
-    return {
-        "demographic_parity_difference": np.ptp(selected, axis=-1),
-        "demographic_parity_ratio": _divide(selected.min(-1), selected.max(-1)),
-        "equalized_odds_difference": np.max(spreads, axis=0),
-    }
+        rates = _divide(cells[list(counted)].sum(0), cells[list(among)].sum(0))
+        if compare == "difference":
+            gaps.append(np.ptp(rates, axis=-1))
+        else:
+            gaps.append(_divide(rates.min(-1), rates.max(-1)))
+    worst = np.max(gaps, axis=0) if compare == "difference" else np.min(gaps, axis=0)
+    return np.asarray(worst, dtype=np.float64)
 
 
 def _divide(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

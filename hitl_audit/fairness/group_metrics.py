@@ -1,27 +1,71 @@
-"""Rates by group with intervals, and how far each group is from a reference."""
+"""Rates by group with intervals, and how far each group is from a reference.
+
+``GroupMetrics.rates`` and ``against_reference`` are what an audit decides on:
+each with a named interval, and 0/0 undefined. ``by_group``, ``overall_frame``,
+``group_min``, ``group_max``, ``difference`` and ``ratio`` are Fairlearn's
+``MetricFrame`` by all sensitive features crossed, equal to it over all rows
+(0/0 is 0), with bootstrap intervals that cost nothing until asked for.
+``overall`` is the rates of all rows together, with n and status, so the frame
+in Fairlearn's sense has a name of its own.
+"""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import pandas as pd
 
-from hitl_audit.charts import Chart, Series, to_plotly
-from hitl_audit.errors import InputError, did_you_mean
-from hitl_audit.fairness.counts import GroupCounts, count_groups
-from hitl_audit.fairness.disparity import GapSummary, gap_summaries
-from hitl_audit.fairness.rates import METRICS, GroupRate, rates_of
-from hitl_audit.fairness.reference import TEST, against_reference, with_adjusted_p
-from hitl_audit.findings import Comparison, metric_words, percent
-from hitl_audit.groups import ALL, TIMES, UNKNOWN, binary_labels, group_columns, group_name
+from hitl_audit.charts import Chart, to_plotly
+from hitl_audit.errors import InputError
+from hitl_audit.fairness.counts import GroupCounts
+from hitl_audit.fairness.disparity import (
+    DEFAULT_MEASURES,
+    MEASURES,
+    GapSummary,
+    gap_summaries,
+    known_measures,
+)
+from hitl_audit.fairness.impact import detectable_differences, impact_rows
+from hitl_audit.fairness.measuring import (
+    METHODS,
+    accept,
+    at_least_one,
+    combinations,
+    methods_of,
+    metric_table,
+    named_reference,
+)
+from hitl_audit.fairness.metric_table import Law, MetricTable
+from hitl_audit.fairness.notes import notes_on_groups, notes_on_table
+from hitl_audit.fairness.rate_chart import rate_chart
+from hitl_audit.fairness.rates import (
+    DEFAULT_METRICS,
+    EFFECTIVE,
+    METRICS,
+    RATES,
+    GroupRate,
+    rates_of,
+)
+from hitl_audit.fairness.reference import against_reference, with_adjusted_p
+from hitl_audit.fairness.stratified import StratifiedComparison, stratified_comparisons
+from hitl_audit.findings import Comparison
+from hitl_audit.groups import ALL, TIMES, group_name
 from hitl_audit.intervals import Count
 
-__all__ = ["METRICS", "GapSummary", "GroupMetrics", "GroupRate", "group_metrics"]
-
-_CHART_GROUPS = 25
+__all__ = [
+    "DEFAULT_METRICS",
+    "MEASURES",
+    "METHODS",
+    "METRICS",
+    "GapSummary",
+    "GroupMetrics",
+    "GroupRate",
+    "group_metrics",
+]
 
 
 @dataclass(frozen=True)
@@ -59,12 +103,82 @@ class GroupMetrics:
         """The metrics of all rows together."""
         return tuple(rate for rate in self.rates if rate.attribute == ALL)
 
+    @cached_property
+    def table(self) -> MetricTable:
+        """The metrics as Fairlearn's ``MetricFrame`` has them.
+
+        :func:`group_metrics` leaves its own here, with weights, control
+        features and the method asked for; results read from a file have counts alone.
+
+        Raises:
+            InputError: the rates are weighted, and the weights are not known.
+        """
+        if any(rate.method.endswith(EFFECTIVE) for rate in self.rates):
+            raise InputError(
+                "these rates are weighted, and results read from a file have no weights; compute "
+                "them anew with group_metrics"
+            )
+        law = Law("multinomial", 1000, 0, self.confidence)
+        return MetricTable.of_counts(self.counts, self.metrics, law)
+
+    @property
+    def by_group(self) -> pd.DataFrame:
+        """Fairlearn's ``by_group``: groups (control features first) × metrics."""
+        return self.table.by_group
+
+    def by_group_frame(self) -> pd.DataFrame:
+        """:attr:`by_group` with intervals: (group, metric) × value, low, high, undefined.
+
+        ``undefined`` is, here and in the other frames, the number of bootstrap
+        replicates in which the value did not exist.
+        """
+        return self.table.by_group_frame()
+
+    def overall_frame(self) -> pd.DataFrame:
+        """Fairlearn's ``overall`` with intervals: (control group, metric) × value, low, high."""
+        return self.table.overall_frame()
+
+    def group_min(self) -> pd.DataFrame:
+        """Fairlearn's ``group_min`` with intervals."""
+        return self.table.group_min()
+
+    def group_max(self) -> pd.DataFrame:
+        """Fairlearn's ``group_max`` with intervals."""
+        return self.table.group_max()
+
+    def difference(self, method: str = "between_groups") -> pd.DataFrame:
+        """Fairlearn's ``difference`` with intervals.
+
+        Args:
+            method: ``"between_groups"`` or ``"to_overall"``.
+
+        Raises:
+            InputError: an unknown method.
+        """
+        return self.table.difference(method)
+
+    def ratio(self, method: str = "between_groups") -> pd.DataFrame:
+        """Fairlearn's ``ratio`` with intervals.
+
+        Args:
+            method: ``"between_groups"`` or ``"to_overall"``.
+
+        Raises:
+            InputError: an unknown method.
+        """
+        return self.table.ratio(method)
+
     def frame(self) -> pd.DataFrame:
         """All rates, one row each."""
         return pd.DataFrame([asdict(rate) for rate in self.rates])
 
     def comparison_frame(self) -> pd.DataFrame:
-        """All comparisons to a reference, one row each."""
+        """All comparisons to a reference, one row each.
+
+        ``detectable_difference`` is the smallest true difference, to the
+        group's disadvantage, that this many rows would find at 80 % power.
+        """
+        detectable = detectable_differences(self.against_reference)
         rows = [
             {
                 "attribute": c.attribute,
@@ -81,6 +195,7 @@ class GroupMetrics:
                 "p_value": c.p_value,
                 "p_adjusted": c.p_adjusted,
                 "test": c.test,
+                "detectable_difference": detectable.get((c.metric, c.attribute, c.group)),
                 "status": "small group" if c.small else "undefined" if c.value is None else "ok",
             }
             for c in self.against_reference
@@ -106,9 +221,9 @@ class GroupMetrics:
                 comparison of all rows with nothing.
         """
         attribute = by if isinstance(by, str) else group_name(tuple(by)) or ALL
-        _accept("metric", metric, [name for name in self.metrics if name != "count"])
-        _accept("by", attribute, [ALL, *self.attributes])
-        _accept("compare", compare, ["ratio", "difference", "value"])
+        accept("metric", metric, [name for name in self.metrics if name != "count"])
+        accept("by", attribute, [ALL, *self.attributes])
+        accept("compare", compare, ["ratio", "difference", "value"])
         if compare != "value":
             if attribute == ALL:
                 raise InputError(f"compare is {compare!r} for all rows together; accepted: 'value'")
@@ -137,27 +252,74 @@ class GroupMetrics:
             for rate in self._rates_of(metric, attribute)
         )
 
-    def summary(self, *, n_boot: int = 2000, random_state: int = 0) -> tuple[GapSummary, ...]:
+    def summary(
+        self,
+        *,
+        measures: Sequence[str] = DEFAULT_MEASURES,
+        n_boot: int = 2000,
+        random_state: int = 0,
+    ) -> tuple[GapSummary, ...]:
         """Fairlearn's gap measures over all groups of each attribute, with intervals.
 
         Drawing rows with replacement and counting them is one multinomial draw
         over the cells, so the bootstrap costs the same for any number of rows.
 
         Args:
+            measures: some of :data:`MEASURES`.
             n_boot: number of replicates.
             random_state: seed.
 
         Raises:
-            InputError: less than one replicate.
+            InputError: an unknown measure, or less than one replicate.
         """
-        if n_boot < 1:
-            raise InputError(f"n_boot is {n_boot}; accepted: 1 or more")
+        chosen = known_measures(measures)
+        at_least_one("n_boot", n_boot)
+        law = replace(self.table.law, n_boot=n_boot, random_state=random_state)
         rows: list[GapSummary] = []
         for by in self._combinations():
-            rows += gap_summaries(
-                self.counts.by(by), self.confidence, self.min_group, n_boot, random_state
-            )
+            part = replace(self.table.by(by), law=law)
+            rows += gap_summaries(part, self.min_group, chosen)
         return tuple(rows)
+
+    def impact_frame(self, metric: str = "selection_rate") -> pd.DataFrame:
+        """How large the impact on each group is, by several measures, one row per group.
+
+        ``impact_ratio`` is rate / reference rate, and below four fifths is
+        decided on exact counts (29 CFR 1607.4D; .80 itself passes).
+        ``standardized_difference`` is the difference of the rates over the
+        root of the mean of both variances (Austin 2009). ``odds_ratio`` has
+        Woolf's logarithmic interval; ½ is added to all cells if one is zero.
+
+        Raises:
+            InputError: a metric that was not computed or is no proportion, or
+                rows with weights.
+        """
+        accept("metric", metric, [name for name in self.metrics if name in RATES])
+        if self.table.weights is not None:
+            raise InputError(
+                "impact_frame is of counted rows, and these have weights; accepted: comparisons"
+            )
+        pairs = [c for c in self.against_reference if c.metric == metric]
+        return pd.DataFrame(impact_rows(pairs))
+
+    def stratified(self, metric: str = "selection_rate") -> tuple[StratifiedComparison, ...]:
+        """Each group against its reference within the control features.
+
+        Raises:
+            InputError: a metric that was not computed or is no proportion, no
+                control features, or rows with weights.
+        """
+        accept("metric", metric, [name for name in self.metrics if name in RATES])
+        if not self.table.controls:
+            raise InputError("no control features were given; accepted: control_features=…")
+        if self.table.weights is not None:
+            raise InputError(
+                "the Cochran-Mantel-Haenszel test counts rows, and these have weights; accepted: "
+                "rows without weights"
+            )
+        return tuple(
+            stratified_comparisons(self.table, self.against_reference, metric, self.confidence)
+        )
 
     def chart(self, metric: str, attribute: str) -> Chart:
         """One metric by group with its intervals; the largest groups if there are many.
@@ -165,51 +327,10 @@ class GroupMetrics:
         Raises:
             InputError: a metric or an attribute that was not computed.
         """
-        _accept("metric", metric, [name for name in self.metrics if name != "count"])
-        _accept("attribute", attribute, self.attributes)
+        accept("metric", metric, [name for name in self.metrics if name != "count"])
+        accept("attribute", attribute, self.attributes)
         rates = self._rates_of(metric, attribute)
-        shown = sorted(rates, key=lambda rate: -rate.n)[:_CHART_GROUPS]
-        shown.sort(key=lambda rate: (rate.value is None, -(rate.value or 0.0), rate.group))
-        name = metric_words(metric).capitalize()
-        sure = [rate for rate in shown if rate.status == "ok"]
-        if sure:
-            top, bottom = sure[0], sure[-1]
-            said = (
-                f"{name} by {attribute}: {percent(top.value)} for {top.group}, "
-                f"{percent(bottom.value)} for {bottom.group}."
-                if len(sure) > 1
-                else f"{name} by {attribute}: {percent(top.value)} for {top.group}."
-            )
-        else:
-            said = f"{name} by {attribute}: every group has fewer than {self.min_group} cases."
-        if len(shown) < len(rates):
-            said += f" The {len(shown)} largest of {len(rates)} groups are shown."
-        values = "; ".join(
-            f"{rate.group} {percent(rate.value)} ({percent(rate.low)} to {percent(rate.high)}, "
-            f"n = {rate.n})"
-            for rate in shown
-        )
-        return Chart(
-            kind="intervals",
-            message=said,
-            alt=f"{said} With {self.confidence * 100:g}% intervals: {values}.",
-            value_label=f"{name}, with {self.confidence * 100:g}% interval",
-            series=(
-                Series(
-                    name=name,
-                    x=tuple(rate.group for rate in shown),
-                    y=tuple(rate.value for rate in shown),
-                    low=tuple(rate.low for rate in shown),
-                    high=tuple(rate.high for rate in shown),
-                    notes=tuple(
-                        f"n = {rate.n}" + ("" if rate.status == "ok" else f", {rate.status}")
-                        for rate in shown
-                    ),
-                ),
-            ),
-            value_range=(0.0, 1.0),
-            percent=True,
-        )
+        return rate_chart(rates, confidence=self.confidence, min_group=self.min_group)
 
     def plot(self, metric: str, attribute: str) -> Any:
         """:meth:`chart` as a plotly figure."""
@@ -233,132 +354,108 @@ def group_metrics(
     y_pred: Any,
     *,
     sensitive_features: Any,
-    metrics: Sequence[str] | None = None,
+    control_features: Any = None,
+    metrics: str | Callable[..., float] | Sequence[Any] | Mapping[str, Any] | None = None,
+    sample_weight: Any = None,
     intersections: bool | Sequence[Sequence[str]] = True,
     reference: Mapping[str, Any] | None = None,
     confidence: float = 0.95,
+    n_boot: int = 1000,
+    method: str | Sequence[str] = "multinomial",
+    test: str | None = None,
+    random_state: int = 0,
     min_group: int = 30,
 ) -> GroupMetrics:
     """Compute Fairlearn's group metrics with intervals and comparisons to a reference.
 
-    Point estimates are Fairlearn's, from a ``MetricFrame`` over the distinct
-    combinations of group and labels, weighted by their counts: equal to one
-    over all rows. Intervals: Wilson for a rate, Koopman score for a ratio,
-    Newcombe for a difference. p values: Fisher's exact test, adjusted by
-    Benjamini and Hochberg over every test in the result.
+    Rows are counted once; everything else derives from the counts. Point
+    estimates are those of a ``MetricFrame`` over all rows. Default intervals:
+    Wilson for a rate, Koopman score for a ratio, Newcombe for a difference,
+    the multinomial bootstrap for what is over all groups. p values: Fisher's
+    exact test, adjusted by Benjamini and Hochberg over every test in the result.
+
+    With weights, rates are weighted, and their intervals and tests use Kish's
+    effective sample size, (Σ w)² / Σ w² of the rows a rate is about; that is
+    honest for weights that do not depend on the outcome, and the method says
+    so. The bootstrap of weighted rows draws (cell, weight) pairs and assumes nothing.
 
     Args:
         y_true: (rows,) 0 or 1, where 1 is the favorable outcome.
         y_pred: (rows,) 0 or 1, where 1 is the favorable decision.
-        sensitive_features: DataFrame, Series, mapping or array, matched by
+        sensitive_features: table, column, mapping or array, matched by
             position. Missing values form the group ``"unknown"``.
-        metrics: some of :data:`METRICS`; all of them if ``None``.
+        control_features: likewise; the frames compare only within them, and
+            :meth:`GroupMetrics.stratified` does. ``rates`` are of all rows.
+        metrics: some of :data:`METRICS`; the first seven and the count if
+            ``None``. A function ``f(y_true, y_pred)``, or a mapping of names
+            to functions, is measured row-wise by Fairlearn; it has no place
+            in ``rates``, and its intervals take Fairlearn's own time.
+        sample_weight: (rows,) weights.
         intersections: also compare by the intersection of all attributes, or
             by exactly the intersections named.
         reference: attribute → group to compare with. Default: for each metric
             the best-off group with at least ``min_group`` rows.
         confidence: of every interval.
+        n_boot: replicates of the bootstrap.
+        method: one of :data:`METHODS`, or one for each thing: the bootstrap
+            (``"multinomial"`` draws counts, ``"replay"`` draws Fairlearn's
+            own rows for the seed), rates, ratios, differences.
+        test: ``"fisher"`` (default), ``"z"``, ``"chi-squared"`` or ``"yates"``;
+            with weights ``"z"`` (default) or ``"chi-squared"``.
+        random_state: seed of the bootstrap.
         min_group: groups with fewer rows are flagged and never a default reference.
 
     Raises:
-        InputError: lengths that differ, labels other than 0 and 1, no rows, an
-            unknown metric, attribute or reference group.
+        InputError: lengths that differ, labels other than 0 and 1, no rows,
+            weights that are negative, missing or all zero, an unknown metric,
+            method, test, attribute or reference group.
     """
-    truth, decision = binary_labels(y_true, "y_true"), binary_labels(y_pred, "y_pred")
-    if len(truth) != len(decision):
-        raise InputError(f"y_pred: got {len(decision)} rows, expected {len(truth)} as in y_true")
-    columns = group_columns(sensitive_features, len(truth))
-    chosen = tuple(METRICS if metrics is None else dict.fromkeys(metrics))
-    for metric in chosen:
-        _accept("metric", metric, METRICS)
-    if not chosen:
-        raise InputError(f"metrics is empty; accepted: {', '.join(METRICS)}")
-    if not 0 < confidence < 1:
-        raise InputError(f"confidence is {confidence}; accepted: a number between 0 and 1")
-    if min_group < 1:
-        raise InputError(f"min_group is {min_group}; accepted: 1 or more")
-    counts = count_groups(truth, decision, columns)
-    combinations = _combinations(counts.attributes, intersections)
-    named = _named_reference(counts, reference or {})
+    at_least_one("min_group", min_group)
+    law, methods = methods_of(method, test, weighted=sample_weight is not None)
+    table = metric_table(
+        y_true,
+        y_pred,
+        sensitive_features=sensitive_features,
+        control_features=control_features,
+        metrics=metrics,
+        sample_weight=sample_weight,
+        confidence=confidence,
+        n_boot=n_boot,
+        method=law,
+        random_state=random_state,
+    )
+    counts = table.counts()
+    crossed = combinations(counts.attributes, intersections)
+    named = named_reference(counts, reference or {})
     rates: list[GroupRate] = []
     pairs: list[Comparison] = []
     notes: list[str] = []
-    for by in ((), *combinations):
+    for by in ((), *crossed):
         part = counts.by(by)
-        rates += rates_of(part, chosen, confidence, min_group)
+        weights = None if table.weights is None else table.by(by).weights
+        found = rates_of(
+            part, table.metrics, confidence, min_group, method=methods.rate, weights=weights
+        )
+        rates += found
         if by:
-            found, without = against_reference(part, chosen, named, confidence, min_group)
-            pairs += found
+            compared, without = against_reference(
+                part,
+                found,
+                table.metrics,
+                named,
+                confidence,
+                min_group,
+                methods=methods,
+                weights=weights,
+            )
+            pairs += compared
             notes += without
     pairs = with_adjusted_p(pairs)
-    notes = [*_notes(counts, combinations, named, rates, pairs, min_group), *notes]
-    return GroupMetrics(counts, tuple(rates), tuple(pairs), confidence, min_group, tuple(notes))
-
-
-def _accept(field: str, found: str, accepted: Sequence[str]) -> None:
-    if found not in accepted:
-        hint = did_you_mean(str(found), accepted)
-        raise InputError(f'{field} is "{found}"; accepted: {", ".join(accepted)}{hint}')
-
-
-def _combinations(
-    attributes: tuple[str, ...], intersections: bool | Sequence[Sequence[str]]
-) -> list[tuple[str, ...]]:
-    """The sets of attributes to compare by: each alone, then the intersections."""
-    single: list[tuple[str, ...]] = [(name,) for name in attributes]
-    if isinstance(intersections, bool):
-        return [*single, attributes] if intersections and len(attributes) > 1 else single
-    for names in intersections:
-        for name in names:
-            _accept("intersections", name, attributes)
-        if len(set(names)) < 2 or len(set(names)) < len(names):
-            raise InputError(
-                f"intersections has {list(names)}; accepted: two or more different attributes each"
-            )
-    return list(dict.fromkeys([*single, *map(tuple, intersections)]))
-
-
-def _named_reference(counts: GroupCounts, reference: Mapping[str, Any]) -> dict[str, str]:
-    for attribute, group in reference.items():
-        _accept("reference", attribute, counts.attributes)
-        known = [name for (name,) in counts.by([attribute]).groups if name != UNKNOWN]
-        _accept(f"reference of {attribute}", str(group), known)
-    return {attribute: str(group) for attribute, group in reference.items()}
-
-
-def _notes(
-    counts: GroupCounts,
-    combinations: Sequence[tuple[str, ...]],
-    named: Mapping[str, str],
-    rates: Sequence[GroupRate],
-    pairs: Sequence[Comparison],
-    min_group: int,
-) -> list[str]:
-    notes = []
-    for attribute in counts.attributes:
-        unknown = sum(sum(c) for g, c in counts.by([attribute]).items() if g == (UNKNOWN,))
-        if unknown:
-            notes.append(
-                f"{attribute} is missing in {unknown:,} of {counts.rows:,} rows; they form the "
-                f'group "{UNKNOWN}", which is listed and never the reference.'
-            )
-    picked = [group_name(by) for by in combinations if not all(name in named for name in by)]
-    if picked:
-        notes.append(
-            f"The reference group for {', '.join(picked)} was picked from these data (for each "
-            f"metric the best-off group with at least {min_group} rows). Picking the best one "
-            "makes gaps look larger than a reference named beforehand would."
-        )
-    small = {(r.attribute, r.group) for r in rates if r.attribute != ALL and r.status != "ok"}
-    if small:
-        notes.append(
-            f"Groups with fewer than {min_group} rows for at least one metric: {len(small)}. They "
-            "are listed, but too small to decide anything there."
-        )
-    tests = sum(pair.compare == "ratio" and pair.p_value is not None for pair in pairs)
-    if tests:
-        notes.append(
-            f"p values are from {TEST}, group against reference; adjusted by "
-            f"Benjamini-Hochberg over all {tests} such tests here (every metric, every group)."
-        )
-    return notes
+    notes = [
+        *notes_on_groups(counts, crossed, named, rates, pairs, min_group),
+        *notes,
+        *notes_on_table(table, pairs, confidence),
+    ]
+    result = GroupMetrics(counts, tuple(rates), tuple(pairs), confidence, min_group, tuple(notes))
+    vars(result)["table"] = table
+    return result

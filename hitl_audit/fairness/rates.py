@@ -1,19 +1,34 @@
-"""The rates of a binary decision by group, each with its count and interval."""
+"""The metrics of a binary decision, and the rates by group with count and interval."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
+import numpy.typing as npt
 
 from hitl_audit.fairness.counts import Cells, GroupCounts
 from hitl_audit.groups import ALL, group_name
-from hitl_audit.intervals import Count, wilson
+from hitl_audit.intervals import METHODS, Count, Interval
 
-__all__ = ["METRICS", "RATES", "GroupRate", "cells_as_rows", "count_of", "group_names", "rates_of"]
+__all__ = [
+    "DEFAULT_METRICS",
+    "EFFECTIVE",
+    "METRICS",
+    "RATES",
+    "GroupRate",
+    "Weights",
+    "count_of",
+    "group_names",
+    "metric_values",
+    "rates_of",
+]
+
+Array = npt.NDArray[Any]
 
 # Places in a group's cells (tn, fp, fn, tp): what is counted, and among what.
 RATES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
@@ -24,9 +39,24 @@ RATES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "false_negative_rate": ((2,), (2, 3)),
     "accuracy": ((0, 3), (0, 1, 2, 3)),
     "precision": ((3,), (1, 3)),
+    "negative_predictive_value": ((0,), (0, 2)),
+    "false_discovery_rate": ((1,), (1, 3)),
+    "false_omission_rate": ((2,), (0, 2)),
 }
-METRICS: tuple[str, ...] = (*RATES, "count")
-"""The accepted metrics; ``precision`` is the positive predictive value."""
+DEFAULT_METRICS: tuple[str, ...] = (*tuple(RATES)[:7], "count")
+"""What is computed if nobody asks for anything else."""
+
+METRICS: tuple[str, ...] = (*RATES, "balanced_accuracy", "f1", "count")
+"""The accepted metrics; ``precision`` is the positive predictive value.
+
+Two are functions of several counts: of ``f1``, n are the rows that are or were
+predicted favorable and count the true positives; of ``balanced_accuracy``, n
+are all rows and count the correct ones. With weights a value is weighted, and
+n and count stay rows.
+"""
+
+EFFECTIVE = "effective sample size"
+"""What an interval's method says after its name when rows have weights (Kish)."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +89,62 @@ class GroupRate:
     status: Literal["ok", "small group", "undefined"]
 
 
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Sums of the weights, and of their squares, per group and cell: (4, groups) each."""
+
+    sums: Array
+    squares: Array
+
+    def effective(self, place: int, metric: str) -> tuple[float, float]:
+        """Successes and rows of a rate on the scale of Kish's effective sample size.
+
+        n_eff = (Σ w)² / Σ w² over the rows that the rate is about (Kish,
+        Survey Sampling, 1965); successes = weighted rate × n_eff.
+        """
+        counted, among = RATES[metric]
+        total = float(self.sums[list(among), place].sum())
+        if not total:
+            return 0.0, 0.0
+        size = total**2 / float(self.squares[list(among), place].sum())
+        hits = float(self.sums[list(counted), place].sum()) / total
+        return min(hits, 1.0) * size, size
+
+
+def metric_values(metric: str, cells: Sequence[Array] | Array, rows: Array) -> Array:
+    """A metric from counts, by Fairlearn's rules: 0/0 is 0, and no rows is NaN.
+
+    Args:
+        metric: one of :data:`METRICS`.
+        cells: true negatives, false positives, false negatives and true
+            positives, as four arrays of one shape; sums of weights, if rows have weights.
+        rows: the number of rows, of the same shape.
+    """
+    tn, fp, fn, tp = cells
+    if metric == "count":
+        return np.asarray(np.where(rows > 0, rows, np.nan))
+    if metric == "f1":
+        value = _divide(2 * tp, 2 * tp + fp + fn)
+    elif metric == "balanced_accuracy":
+        positive, negative = tp + fn, tn + fp
+        recalls = _divide(tp, positive), _divide(tn, negative)
+        # scikit-learn leaves out a class that has no rows.
+        value = (recalls[0] + recalls[1]) / np.maximum(
+            1, (positive > 0).astype(int) + (negative > 0)
+        )
+    else:
+        counted, among = RATES[metric]
+        value = _divide(sum(cells[i] for i in counted), sum(cells[i] for i in among))
+    value[(tn + fp + fn + tp) == 0] = np.nan
+    return value
+
+
+def _divide(a: Any, b: Any) -> Array:
+    result = np.zeros(np.shape(a), dtype=np.float64)
+    np.divide(a, b, out=result, where=b > 0)
+    return result
+
+
 def count_of(cells: Cells, metric: str) -> Count:
     """The exact proportion that a metric is, in one group."""
     counted, among = RATES[metric]
@@ -73,78 +159,105 @@ def group_names(part: GroupCounts) -> tuple[str, list[str]]:
 
 
 def rates_of(
-    part: GroupCounts, metrics: tuple[str, ...], confidence: float, min_group: int
+    part: GroupCounts,
+    metrics: Sequence[str],
+    confidence: float,
+    min_group: int,
+    *,
+    method: str = "Wilson",
+    weights: Weights | None = None,
 ) -> list[GroupRate]:
-    """Every metric of every group of ``part``."""
+    """Every metric of every group of ``part``.
+
+    Args:
+        part: the counts.
+        metrics: some of :data:`METRICS`.
+        confidence: of the intervals.
+        min_group: groups with fewer rows are flagged.
+        method: ``"Wilson"`` or ``"Clopper-Pearson"``.
+        weights: of the groups in the order of ``part``.
+    """
     attribute, names = group_names(part)
-    values = _fairlearn_values(part, tuple(metric for metric in metrics if metric in RATES))
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    table = part.array().T
+    sums = table if weights is None else weights.sums
+    values = {metric: metric_values(metric, sums, table.sum(0)) for metric in metrics}
     rates = []
     for place, (name, cells) in enumerate(zip(names, part.table, strict=True)):
         for metric in metrics:
+            value: float | None = float(values[metric][place])
             if metric == "count":
-                n = sum(cells)
-                small: Literal["ok", "small group"] = "ok" if n >= min_group else "small group"
-                rates.append(
-                    GroupRate(attribute, name, metric, n, n, float(n), None, None, "", small)
-                )
-                continue
-            count = count_of(cells, metric)
-            low, high = wilson(count, confidence=confidence) or (None, None)
+                n = count = sum(cells)
+                bounds, how = None, ""
+            else:
+                n, count, bounds, how = _measured(metric, cells, place, z, method, weights)
+            if n == 0 or (value is not None and math.isnan(value)):
+                value, bounds = None, None
+            low, high = bounds or (None, None)
+            status: Literal["ok", "small group", "undefined"] = (
+                "undefined" if value is None else "small group" if n < min_group else "ok"
+            )
             rates.append(
-                GroupRate(
-                    attribute=attribute,
-                    group=name,
-                    metric=metric,
-                    n=count.total,
-                    count=count.successes,
-                    value=values[metric][place] if count.total else None,
-                    low=low,
-                    high=high,
-                    method="Wilson",
-                    status="undefined"
-                    if count.total == 0
-                    else "small group"
-                    if count.total < min_group
-                    else "ok",
-                )
+                GroupRate(attribute, name, metric, n, count, value, low, high, how, status)
             )
     return rates
 
 
-def cells_as_rows(part: GroupCounts) -> dict[str, Any]:
-    """The distinct rows of the data, weighted by how often they occur."""
-    table = np.array(part.table, dtype=np.int64)
-    places, cells = np.nonzero(table)
-    return {
-        "y_true": cells // 2,
-        "y_pred": cells % 2,
-        # A Series, because Fairlearn squeezes an array of one row to no dimension.
-        "sensitive_features": pd.Series(places, name="group"),
-        "sample_weight": table[places, cells],
-    }
+def _measured(
+    metric: str, cells: Cells, place: int, z: float, method: str, weights: Weights | None
+) -> tuple[int, int, Interval | None, str]:
+    """Rows, count, interval and its name."""
+
+    def proportion(name: str) -> Interval | None:
+        if weights is None:
+            exact = count_of(cells, name)
+            numbers: tuple[float, float] = (exact.successes, exact.total)
+        else:
+            numbers = weights.effective(place, name)
+        return METHODS[method](z, *numbers) if numbers[1] else None
+
+    if metric in RATES:
+        exact = count_of(cells, metric)
+        n, count, how, bounds = exact.total, exact.successes, method, proportion(metric)
+    elif metric == "f1":
+        n, count = sum(cells[1:]), cells[3]
+        bounds, how = _f1_interval(cells, place, z, method, weights), f"{method}, transformed"
+    else:
+        n, count, how = sum(cells), cells[0] + cells[3], f"MOVER of {method}"
+        both = [proportion("true_positive_rate"), proportion("true_negative_rate")]
+        bounds = _mean_interval(cells, place, [b for b in both if b is not None], weights)
+    return n, count, bounds, how if weights is None else f"{how}, {EFFECTIVE}"
 
 
-def _fairlearn_values(part: GroupCounts, metrics: tuple[str, ...]) -> dict[str, list[float]]:
-    """Metric → Fairlearn's value for each group, in the order of the groups."""
-    from fairlearn import metrics as fairlearn
-    from sklearn.metrics import accuracy_score, precision_score
+def _f1_interval(
+    cells: Cells, place: int, z: float, method: str, weights: Weights | None
+) -> Interval | None:
+    """F1 = 2J / (1 + J) for the proportion J = tp / (tp + fp + fn), and grows with it."""
+    numbers: tuple[float, float] = (cells[3], sum(cells[1:]))
+    if weights is not None:
+        total = float(weights.sums[1:, place].sum())
+        squares = float(weights.squares[1:, place].sum())
+        size = total**2 / squares if squares else 0.0
+        numbers = (float(weights.sums[3, place]) / total * size if total else 0.0, size)
+    if not numbers[1]:
+        return None
+    low, high = METHODS[method](z, *numbers)
+    return 2 * low / (1 + low), 2 * high / (1 + high)
 
-    if not metrics:
-        return {}
-    functions = {
-        "selection_rate": fairlearn.selection_rate,
-        "true_positive_rate": fairlearn.true_positive_rate,
-        "false_positive_rate": fairlearn.false_positive_rate,
-        "true_negative_rate": fairlearn.true_negative_rate,
-        "false_negative_rate": fairlearn.false_negative_rate,
-        "accuracy": accuracy_score,
-        "precision": partial(precision_score, zero_division=0),
-    }
-    rows = cells_as_rows(part)
-    weights = rows.pop("sample_weight")
-    by_group = fairlearn.MetricFrame(
-        metrics={metric: functions[metric] for metric in metrics},
-        sample_params={metric: {"sample_weight": weights} for metric in metrics},
-        **rows,
-    ).by_group
-    return {metric: [float(value) for value in by_group[metric]] for metric in metrics}
+
+def _mean_interval(
+    cells: Cells, place: int, bounds: list[Interval], weights: Weights | None
+) -> Interval | None:
+    """Mean of two independent proportions from the interval of each.
+
+    Zou and Donner, "Construction of confidence limits about effect measures",
+    Stat Med 27 (2008), 1693-1702.
+    """
+    if len(bounds) < 2:
+        return bounds[0] if bounds else None
+    sums = cells if weights is None else weights.sums[:, place]
+    rates = [sums[3] / (sums[2] + sums[3]), sums[0] / (sums[0] + sums[1])]
+    value = sum(rates) / 2
+    down = math.hypot(*(rate - low for rate, (low, _) in zip(rates, bounds, strict=True)))
+    up = math.hypot(*(high - rate for rate, (_, high) in zip(rates, bounds, strict=True)))
+    return float(value - down / 2), float(value + up / 2)

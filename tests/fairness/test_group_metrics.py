@@ -19,7 +19,7 @@ from scipy.stats import false_discovery_control
 from sklearn.metrics import accuracy_score, precision_score
 
 from hitl_audit.errors import InputError
-from hitl_audit.fairness.group_metrics import METRICS, GroupMetrics, group_metrics
+from hitl_audit.fairness.group_metrics import DEFAULT_METRICS, GroupMetrics, group_metrics
 from hitl_audit.findings import Criterion, Status, decide, evaluate
 from hitl_audit.intervals import Count, koopman, newcombe, wilson
 
@@ -54,7 +54,7 @@ ROWS = st.lists(
 
 
 @given(ROWS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_equal_to_fairlearn_over_all_rows(rows: list[tuple[int, int, str, str]]) -> None:
     frame = pd.DataFrame(rows, columns=["truth", "decision", "p", "q"])
     found = group_metrics(
@@ -129,7 +129,8 @@ def test_mortgage_applications() -> None:
     assert (black.group, hispan.group, black.reference) == ("black", "hispan", "white")
     assert black.value == pytest.approx(0.743, abs=0.0005)
     assert hispan.value == pytest.approx(0.843, abs=0.0005)
-    assert (black.low, black.high) == koopman(Count(133, 197), Count(1527, 1681))
+    score = koopman(Count(133, 197), Count(1527, 1681))
+    assert (black.low, black.high) == pytest.approx(score, rel=1e-12)
     (total,) = (rate for rate in found.overall if rate.metric == "count")
     assert total.value == total.n == 1989
     # 15 applications do not say; nobody guesses.
@@ -144,7 +145,7 @@ def test_comparisons_carry_everything_a_verdict_needs() -> None:
     difference = found.comparisons("selection_rate", ["group"], "difference")
     assert [c.group for c in ratio] == [c.group for c in difference] == ["a", "c"]
     a, b = Count(30, 60), Count(50, 60)
-    assert (ratio[0].low, ratio[0].high) == koopman(a, b)
+    assert (ratio[0].low, ratio[0].high) == pytest.approx(koopman(a, b), rel=1e-12)
     assert (difference[0].low, difference[0].high) == newcombe(a, b)
     assert ratio[0].value == 0.6
     assert difference[0].value == pytest.approx(-1 / 3)
@@ -358,7 +359,7 @@ def test_many_groups_stay_readable() -> None:
 def test_views_show_the_same_numbers() -> None:
     found = measure(decisions(a=(30, 60), b=(50, 60), c=(4, 10)))
     frame = found.frame()
-    assert list(frame["metric"].unique()) == list(METRICS) == list(found.metrics)
+    assert list(frame["metric"].unique()) == list(DEFAULT_METRICS) == list(found.metrics)
     chart = found.chart("selection_rate", "group")
     assert chart.message == "Selection rate by group: 83.3% for b, 50.0% for a."
     assert chart.series[0].x == ("b", "a", "c")

@@ -1,0 +1,1 @@
+"""Mitigation methods as functions, and decisions compared in pairs."""

@@ -1,0 +1,1 @@
+"""Dated regulation profiles as data, and their loader."""
