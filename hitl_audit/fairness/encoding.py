@@ -77,9 +77,11 @@ def combine(features: Sequence[Feature], rows: int) -> tuple[Codes, npt.NDArray[
         (rows,) the number of each row's combination, and (combinations,
         features) the codes of each, in lexical order.
     """
-    codes: Codes = np.zeros(rows, dtype=np.int64)
-    levels = np.zeros((1, 0), dtype=np.int64)
-    for feature in features:
+    if not features:
+        return np.zeros(rows, dtype=np.int64), np.zeros((1, 0), dtype=np.int64)
+    # Every group of a single feature occurs.
+    codes, levels = features[0].codes, np.arange(len(features[0].names))[:, None]
+    for feature in features[1:]:
         size = len(feature.names)
         # Only combinations that occur are kept at each step, so that many
         # columns with many groups need no table of their product.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hitl_audit.errors import InputError, did_you_mean
 from hitl_audit.fairness.counts import GroupCounts, count_cells
@@ -105,7 +106,7 @@ def metric_table(
     at_least_one("n_boot", n_boot)
     if not isinstance(random_state, int | np.integer) or random_state < 0:
         raise InputError(f"random_state is {random_state!r}; accepted: a whole number, 0 or more")
-    truth, decision = binary_labels(y_true, "y_true"), binary_labels(y_pred, "y_pred")
+    truth, decision = _labels(y_true, "y_true"), _labels(y_pred, "y_pred")
     rows = len(truth)
     if rows != len(decision):
         raise InputError(f"y_pred: got {len(decision)} rows, expected {rows} as in y_true")
@@ -142,6 +143,16 @@ def metric_table(
         rows=Rows(cell, weight) if weight is not None or method == "replay" else None,
         own=OwnMetrics(own, truth, decision, weight, controls, sensitive) if own else None,
     )
+
+
+def _labels(values: Any, name: str) -> npt.NDArray[np.int8]:
+    """:func:`binary_labels`, without a table of distinct values where whole numbers show it."""
+    array = np.asarray(values)
+    if array.dtype.kind in "biu" and array.ndim == 1 and array.size:
+        lowest, highest = int(array.min()), int(array.max())
+        if lowest >= 0 and highest <= 1:
+            return array.astype(np.int8)
+    return binary_labels(values, name)
 
 
 def at_least_one(field: str, number: int) -> None:

@@ -332,7 +332,8 @@ def _gap_table(evidence: Evidence) -> Table:
     return Table(
         "The largest gap among all groups, small and unknown ones included, as Fairlearn defines "
         "it (interval: bootstrap; – if a group has no case to measure). The largest of several "
-        "gaps looks too large in small samples; the last column corrects that",
+        "gaps looks too large in small samples; the last column corrects that. These intervals are "
+        "no test of equality: they never reach it",
         ("Attribute", "Measure", "n", "Groups", "Value", interval_name(evidence), "Corrected"),
         tuple(rows),
         ("left", "left", "right", "right", "right", "right", "right"),
