@@ -90,12 +90,15 @@ class VerificationResult:
         checks: in order; the ids are stable.
         signatures: in the order they were made.
         open_roles: the roles that have not signed.
+        document: what was audited and the document's id, as the evidence inside
+            says, with SIMULATED JUDGMENTS where that holds; ``""`` if it cannot be read.
     """
 
     path: str
     checks: tuple[Check, ...]
     signatures: tuple[Signature, ...]
     open_roles: tuple[str, ...]
+    document: str = ""
 
     @property
     def valid(self) -> bool:
@@ -138,6 +141,8 @@ class VerificationResult:
     def words(self) -> str:
         """Return the whole result as text for a terminal or a mail."""
         lines = [f"{self.path}: {self.headline}", ""]
+        if self.document:
+            lines += _paragraph(f"  {'What?':<16}", self.document)
         for name, question in _ANSWERS.items():
             lines += _paragraph(f"  {question:<16}", self.check(name).words)
         if self.signatures or self.open_roles:
@@ -158,6 +163,7 @@ class VerificationResult:
         return {
             "format": "hitl-audit/verification/v1",
             "path": self.path,
+            "document": self.document,
             "valid": self.valid,
             "trusted": self.trusted,
             "exit_code": self.exit_code,
@@ -206,7 +212,18 @@ def verify(
         checks=tuple(checks),
         signatures=case.signatures if readable else (),
         open_roles=case.open_roles if readable else (),
+        document=_clean(_document_words(case)) if readable else "",
     )
+
+
+def _document_words(case: _Case) -> str:
+    """Title and id of the document, so that a swapped report is noticed by its reader."""
+    try:
+        evidence = json.loads(case.attachments["evidence.json"])
+        words = f"{evidence['audit']['title']} · {case.manifest.document_id}"
+        return f"{words} · SIMULATED JUDGMENTS" if evidence["oversight"]["any_simulated"] else words
+    except Exception:  # whatever a hostile file breaks: the checks say so
+        return ""
 
 
 _Answer = tuple[Outcome, str]
@@ -541,7 +558,10 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _time_words(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    moment = moment.astimezone(UTC)
+    # Plan and results of a quick audit are registered within one second.
+    fraction = f".{moment.microsecond // 1000:03d}" if moment.microsecond else ""
+    return f"{moment:%Y-%m-%d %H:%M:%S}{fraction} UTC"
 
 
 def _clean(text: str) -> str:

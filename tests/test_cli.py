@@ -134,6 +134,11 @@ def test_init_writes_a_plan_that_is_read_and_overwrites_nothing(tmp_path: Path) 
 
 def test_the_demonstration_is_signed_verified_and_explained(folder: Path) -> None:
     result = json.loads(call("verify", folder, "--json", code=3).output)
+    assert result["document"].startswith("Mortgage approvals, Boston · HA-")
+    assert (
+        "  What?           Mortgage approvals, Boston · HA-"
+        in call("verify", folder, code=3).output
+    )
     outcomes = {c["id"]: c["outcome"] for c in result["checks"]}
     # No judgments were made, and two roles have not signed: both are said.
     assert outcomes.pop("ledger") == "not done"
