@@ -314,7 +314,7 @@ def report_from(folder: str | Path, *, now: datetime) -> AuditReport:
     dossier.require()
     evidence = read_evidence(dossier.evidence())
     plan, lock = dossier.registered_plan()
-    sample = read_sample((dossier.results_path / "sample.json").read_bytes())
+    sample = read_sample(dossier.sample())
     current = evidence_with_judgments(evidence, dossier.ledger_path, sample, plan)
     return render(current, plan=plan, lock=lock, now=now)
 
@@ -416,7 +416,7 @@ def _kept_results(audit: Audit, dossier: Dossier) -> AuditResults | None:
     return read_results(
         evidence,
         inputs,
-        read_sample((folder / "sample.json").read_bytes()),
+        read_sample(dossier.sample()),
         {file.stem: pd.read_parquet(file) for file in folder.glob("*.parquet")},
         audit.plan,
     )

@@ -146,6 +146,20 @@ class Dossier:
             )
         return self.evidence_path.read_bytes()
 
+    def sample(self) -> bytes:
+        """Read the cases drawn in the last run.
+
+        Raises:
+            InputError: they are missing from the results.
+        """
+        path = self.results_path / "sample.json"
+        if not path.is_file():
+            raise InputError(
+                f"{path} is missing, so the results are not whole; run the audit again "
+                f'("hitl-audit run {self.folder}")'
+            )
+        return path.read_bytes()
+
     def replace_results(self, files: Mapping[str, bytes]) -> None:
         """Put new results in the place of the old ones, all of them or none."""
         self.recover()

@@ -25,6 +25,13 @@ def test_results_before_a_run_are_asked_for(tmp_path: Path) -> None:
         Dossier(tmp_path).registered_plan()
 
 
+def test_results_that_are_not_whole_are_said(tmp_path: Path) -> None:
+    dossier = Dossier(tmp_path)
+    dossier.replace_results({"evidence.json": b"1"})
+    with pytest.raises(InputError, match=r"sample\.json is missing, so the results are not whole"):
+        dossier.sample()
+
+
 def test_results_are_replaced_as_a_whole(tmp_path: Path) -> None:
     dossier = Dossier(tmp_path)
     dossier.replace_results({"evidence.json": b"1", "old.parquet": b"x"})

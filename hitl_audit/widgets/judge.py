@@ -151,7 +151,7 @@ def _model(session: ReviewSession, revealed: Revealed) -> dict[str, Any]:
         "probability": revealed.probability,
         "threshold": revealed.threshold,
         "chance": f"The model’s score for “{favorable}”: {revealed.probability * 100:.1f} of 100",
-        "rule": f"“{favorable}” from {revealed.threshold:.1%}",
+        "rule": f"“{favorable}” from {revealed.threshold * 100:.1f}",
         "start": start,
         "legend": f"▲ towards “{favorable}”   ▼ towards “{unfavorable}”",
         "bars": [asdict(bar) for bar in bars(revealed.contributions, scale=revealed.scale)],

@@ -95,7 +95,7 @@ def test_a_blind_answer_reveals_the_model_in_words(page: Page) -> None:
     model = page.view["model"]
     assert model["decision"] == "Approve"
     assert model["chance"] == "The model’s score for “Approve”: 87.6 of 100"
-    assert model["rule"] == "“Approve” from 50.0%"
+    assert model["rule"] == "“Approve” from 50.0"
     assert model["start"] == "Starting from 72.0%, the average of the comparison cases."
     assert [bar["text"] for bar in model["bars"]] == ["▲ +14.8 points", "▼ −2.0 points"]
     assert model["bars"][1]["value"] == HOSTILE
