@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from hitl_audit.alternatives import Alternative
+from hitl_audit.analyses import TrainingRows, check_analyses, training_rows
 from hitl_audit.canonical import canonical_bytes
+from hitl_audit.choice import choose, read_choice
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import InputError, PlanError
-from hitl_audit.evidence import Evidence, read_evidence, with_oversight
+from hitl_audit.evidence import Evidence, read_evidence, with_people
 from hitl_audit.files import write_atomically
 from hitl_audit.inputs import AuditInputs, build_inputs
 from hitl_audit.loading import read_data, read_model
 from hitl_audit.plan import AuditPlan, PlanLock, register
+from hitl_audit.profiles.loader import Profile, load_profile
 from hitl_audit.report.rendered import AuditReport, render, sign_report
 from hitl_audit.results import AuditResults, Progress, read_results, read_sample, run_audit
 from hitl_audit.review.ledger import Ledger
@@ -69,6 +73,9 @@ class Audit:
         ids: one per row, unique; they are checked and not published.
         folder: audit folder for the plan's registration, results, judgments.
             Without it, only judgments are written, to ``judgments.db``.
+        train: ``(X_train, y_train)`` the model was fitted on, or with the
+            sensitive attributes as a third table; only the search for
+            alternatives fits on them.
         now: the clock.
 
     Raises:
@@ -86,6 +93,7 @@ class Audit:
         plan: AuditPlan | str | Path | None = None,
         ids: Sequence[Any] | None = None,
         folder: str | Path | None = None,
+        train: tuple[Any, ...] | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         beside = sensitive.to_frame() if isinstance(sensitive, pd.Series) else sensitive
@@ -107,9 +115,12 @@ class Audit:
             ids=ids,
         )
         self._history: pd.DataFrame | None = None
+        self._training = None if train is None else _training(train, self.inputs, self.plan)
         self._start(Dossier(folder) if folder is not None else None, now)
 
     def _start(self, dossier: Dossier | None, now: Callable[[], datetime]) -> None:
+        self._profiles = _profiles(self.plan, dossier)
+        check_analyses(self.inputs, self.plan, self._profiles, self._training)
         self._dossier = dossier
         self._now = now
         self._lock: PlanLock | None = None
@@ -164,6 +175,7 @@ class Audit:
             if plan.data.history
             else None
         )
+        audit._training = _training_file(dossier, audit.inputs, plan) if plan.data.train else None
         audit._start(dossier, now)
         return audit
 
@@ -206,6 +218,8 @@ class Audit:
                 lock,
                 now=self._now,
                 history=self._history,
+                profiles=self._profiles,
+                training=self._training,
                 remarks=_changes_since(self.inputs, dossier),
                 progress=step,
             )
@@ -289,6 +303,31 @@ class Audit:
             random_state=self.plan.seed,
         )
 
+    @property
+    def choice_path(self) -> Path:
+        """Where the choice of an alternative is recorded."""
+        return self._dossier.choice_path if self._dossier else Path("alternative.json")
+
+    def choose_alternative(self, id: str, *, rationale: str, chosen_by: str) -> Alternative:
+        """Record which of the alternatives a person chose, and why; the document shows it.
+
+        Args:
+            id: of the alternative, as in ``results.analyses.alternatives.frame()``: ``"A7"``.
+            rationale: why this one.
+            chosen_by: who chose.
+
+        Raises:
+            InputError: no such alternative, or nothing said about why or by whom.
+        """
+        return choose(
+            self.results.evidence,
+            id,
+            path=self.choice_path,
+            rationale=rationale,
+            chosen_by=chosen_by,
+            now=self._now,
+        )
+
     # --- the document ---
 
     def report(self) -> AuditReport:
@@ -297,8 +336,8 @@ class Audit:
         lock = self._lock
         if lock is None:
             raise PlanError("the plan is not registered; run the audit first")
-        evidence = evidence_with_judgments(
-            results.evidence, self.ledger_path, results.sample, self.plan
+        evidence = evidence_with_people(
+            results.evidence, self.ledger_path, self.choice_path, results.sample, self.plan
         )
         return render(evidence, plan=self.plan, lock=lock, now=self._now())
 
@@ -315,7 +354,7 @@ def report_from(folder: str | Path, *, now: datetime) -> AuditReport:
     evidence = read_evidence(dossier.evidence())
     plan, lock = dossier.registered_plan()
     sample = read_sample(dossier.sample())
-    current = evidence_with_judgments(evidence, dossier.ledger_path, sample, plan)
+    current = evidence_with_people(evidence, dossier.ledger_path, dossier.choice_path, sample, plan)
     return render(current, plan=plan, lock=lock, now=now)
 
 
@@ -345,12 +384,21 @@ def sign_folder(
     return signature_fields(signed)
 
 
-def evidence_with_judgments(
-    evidence: Evidence, ledger_path: Path, sample: CaseSample, plan: AuditPlan
+def evidence_with_people(
+    evidence: Evidence,
+    ledger_path: Path,
+    choice_path: Path,
+    sample: CaseSample,
+    plan: AuditPlan,
 ) -> Evidence:
-    """The evidence with what the ledger says now; without a ledger nothing was judged."""
+    """The evidence with what people judged and chose until now.
+
+    Raises:
+        InputError: the chosen alternative is not one of this evidence.
+    """
+    chosen = read_choice(choice_path, evidence)
     if not ledger_path.exists():
-        return evidence
+        return with_people(evidence, evidence.oversight, evidence.ledger, chosen)
     ledger = Ledger(ledger_path, read_only=True)
     oversight = summarise(
         ledger.judgments(),
@@ -359,7 +407,41 @@ def evidence_with_judgments(
         plan_digest=evidence.plan.digest,
         confidence=plan.fairness.confidence,
     )
-    return with_oversight(evidence, oversight, ledger.checkpoint())
+    return with_people(evidence, oversight, ledger.checkpoint(), chosen)
+
+
+def _profiles(plan: AuditPlan, dossier: Dossier | None) -> tuple[Profile, ...]:
+    """The plan's regulation profiles; paths are relative to the audit folder."""
+    folder = dossier.folder if dossier is not None else Path()
+    return tuple(
+        load_profile(folder / p.id if p.id.endswith(".toml") else p.id) for p in plan.profiles
+    )
+
+
+def _training(train: tuple[Any, ...], inputs: AuditInputs, plan: AuditPlan) -> TrainingRows:
+    if not isinstance(train, tuple) or len(train) not in (2, 3):
+        raise InputError(
+            f"train is a {type(train).__name__} of {len(train)} things; expected (X_train, "
+            "y_train) or (X_train, y_train, sensitive_train)"
+        )
+    tables = [t.to_pandas() if hasattr(t, "to_pandas") else t for t in train]
+    return training_rows(
+        pd.DataFrame(tables[0]),
+        tables[1],
+        sensitive=pd.DataFrame(tables[2]) if len(tables) == 3 else None,
+        inputs=inputs,
+        plan=plan,
+    )
+
+
+def _training_file(dossier: Dossier, inputs: AuditInputs, plan: AuditPlan) -> TrainingRows:
+    frame = read_data(plan.data.train, folder=dossier.folder, field="data.train")
+    if plan.data.target not in frame.columns:
+        raise InputError(
+            f'data.train lacks the target "{plan.data.target}"; it has: '
+            + ", ".join(map(str, frame.columns))
+        )
+    return training_rows(frame, frame[plan.data.target], sensitive=None, inputs=inputs, plan=plan)
 
 
 def _plan_for(

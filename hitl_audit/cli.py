@@ -216,6 +216,29 @@ def report(folder: Path, replace: bool, as_json: bool) -> int:
 
 @main.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("id", metavar="ID")
+@click.option("--by", required=True, metavar="NAME", help="Who chooses.")
+@click.option("--why", required=True, metavar="TEXT", help="Why this one, in plain words.")
+@as_json
+@_command
+def choose(folder: Path, id: str, by: str, why: str, as_json: bool) -> int:
+    """Record which of the searched alternatives a person chose; the document shows it.
+
+    ID is the alternative's, as in the document or in results/evidence.json: A7.
+    """
+    from hitl_audit.choice import choose_in_folder
+
+    chosen = choose_in_folder(folder, id, rationale=why, chosen_by=by, now=_now)
+    if as_json:
+        _json(chosen)
+    else:
+        _say(f"Recorded: {chosen.point.words} ({chosen.point.id}), chosen by {chosen.chosen_by}")
+        _say(f"Next: hitl-audit report {folder}")
+    return 0
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--role", required=True, metavar="ROLE", help="Who you sign as, as in the plan.")
 @click.option(
     "--key",

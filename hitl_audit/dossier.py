@@ -7,6 +7,7 @@
       plan.lock.json    its digest and the time it was registered
       results/          evidence.json and parquet tables; replaced as a whole or not at all
       judgments.db      the ledger
+      alternative.json  which alternative a person chose, and why (if one did)
       report.pdf        the document (open this one); signed in place
       report.html       the same for a browser, with interactive charts
       evidence.json     every number in the document
@@ -63,6 +64,11 @@ class Dossier:
     def ledger_path(self) -> Path:
         """The judgments."""
         return self.folder / "judgments.db"
+
+    @property
+    def choice_path(self) -> Path:
+        """The alternative that a person chose."""
+        return self.folder / "alternative.json"
 
     @property
     def report_path(self) -> Path:

@@ -11,27 +11,39 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from hitl_audit.alternatives import Alternative, Frontier
 from hitl_audit.canonical import Digest, canonical_bytes, digest_bytes
+from hitl_audit.error_slices import ErrorSlices
 from hitl_audit.errors import InputError
+from hitl_audit.fairness.conditional_disparity import ConditionalDisparity
+from hitl_audit.fairness.gap import GapContributions
 from hitl_audit.fairness.group_metrics import GapSummary, GroupMetrics
+from hitl_audit.fairness.profile_table import ProfileTables
+from hitl_audit.fairness.proxies import ProxyStrengths
+from hitl_audit.fairness.stratified import StratifiedComparison
 from hitl_audit.findings import Finding, Status
+from hitl_audit.mitigation import MitigationOutcome
 from hitl_audit.performance import Performance
 from hitl_audit.review.ledger import Checkpoint
 from hitl_audit.review.oversight import Oversight
+from hitl_audit.thresholds import ThresholdSweep
 
 __all__ = [
+    "Analyses",
     "AuditRecord",
     "DataRecord",
     "Evidence",
     "ExplanationRecord",
     "History",
     "Importance",
+    "MitigationRecord",
     "ModelRecord",
     "PlanRecord",
+    "ProfileRecord",
     "Provenance",
     "QualityMeasure",
     "read_evidence",
-    "with_oversight",
+    "with_people",
 ]
 
 
@@ -154,6 +166,73 @@ class QualityMeasure:
 
 
 @dataclass(frozen=True)
+class MitigationRecord:
+    """What mitigation methods did on the audited rows, fitted on the training rows."""
+
+    constraint: str
+    n_train: int
+    n_holdout: int
+    groups: tuple[str, ...]
+    outcomes: tuple[MitigationOutcome, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ProfileRecord:
+    """One regulation profile: its tables, its texts, and where they come from.
+
+    Attributes:
+        tables: the computed tables.
+        digest: of the profile's file.
+        jurisdiction, summary: what it is.
+        expires: last day on which the audit may be used; ``""`` for no limit.
+        rules: (text, source) of the computation.
+        statements: texts the document carries; what only people can fill in is visibly blank.
+        requirements: (text, source, where the document answers it).
+        sources: (citation, address, note).
+    """
+
+    tables: ProfileTables
+    digest: str
+    jurisdiction: str
+    summary: str
+    expires: str
+    rules: tuple[tuple[str, str], ...]
+    statements: tuple[str, ...]
+    requirements: tuple[tuple[str, str, str], ...]
+    sources: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True)
+class Analyses:
+    """What was looked into beyond the promises; ``None`` where the plan did not ask.
+
+    Attributes:
+        contributions: per pair of groups, what each feature contributes to their gap.
+        contribution_notes: on which rows, or why there are none.
+        proxies: how well the inputs give the protected attributes away.
+        stratified: each group against its reference within ``gaps.conditional_on``.
+        conditional: conditional demographic disparity.
+        error_slices: where the model errs more often.
+        thresholds: what other thresholds would do.
+        mitigation: methods fitted on the training rows, before and after.
+        alternatives: accuracy and fairness of every alternative.
+        profiles: regulation profiles.
+    """
+
+    contributions: tuple[GapContributions, ...] = ()
+    contribution_notes: tuple[str, ...] = ()
+    proxies: ProxyStrengths | None = None
+    stratified: tuple[StratifiedComparison, ...] = ()
+    conditional: ConditionalDisparity | None = None
+    error_slices: ErrorSlices | None = None
+    thresholds: ThresholdSweep | None = None
+    mitigation: MitigationRecord | None = None
+    alternatives: Frontier | None = None
+    profiles: tuple[ProfileRecord, ...] = ()
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where a part of the evidence came from: enough to compute it again.
 
@@ -177,8 +256,8 @@ class Evidence:
     """Every number of one audit, with its provenance; no rows of people.
 
     The computation began at ``started``, always after the plan was registered,
-    and ended at ``created``. ``oversight`` and ``ledger`` say what people judged; they are
-    renewed when a document is made.
+    and ended at ``created``. ``oversight`` and ``ledger`` say what people judged, ``chosen``
+    which alternative a person chose; they are renewed when a document is made.
     """
 
     started: str
@@ -199,6 +278,8 @@ class Evidence:
     oversight: Oversight
     ledger: Checkpoint | None
     provenance: tuple[Provenance, ...]
+    analyses: Analyses = Analyses()
+    chosen: Alternative | None = None
     format: Literal["hitl-audit/evidence/v1"] = "hitl-audit/evidence/v1"
 
     def to_bytes(self) -> bytes:
@@ -237,6 +318,11 @@ def read_evidence(data: bytes) -> Evidence:
         ) from None
 
 
-def with_oversight(evidence: Evidence, oversight: Oversight, ledger: Checkpoint | None) -> Evidence:
-    """The same evidence with what people judged until now."""
-    return replace(evidence, oversight=oversight, ledger=ledger)
+def with_people(
+    evidence: Evidence,
+    oversight: Oversight,
+    ledger: Checkpoint | None,
+    chosen: Alternative | None,
+) -> Evidence:
+    """The same evidence with what people judged and chose until now."""
+    return replace(evidence, oversight=oversight, ledger=ledger, chosen=chosen)

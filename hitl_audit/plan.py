@@ -12,268 +12,33 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from fractions import Fraction
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import tomli_w
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from hitl_audit.canonical import Digest, digest_bytes, utc_text
 from hitl_audit.errors import PlanError, did_you_mean
-from hitl_audit.findings import Criterion
-
-__all__ = [
-    "AuditPlan",
-    "AuditSection",
-    "DataSection",
-    "ExplainSection",
-    "FairnessSection",
-    "ModelSection",
-    "PlanLock",
-    "Registration",
-    "ReviewSection",
-    "Role",
-    "parse_lock",
-    "register",
-    "role_field",
-]
-
-MetricName = Literal[
-    "selection_rate",
-    "true_positive_rate",
-    "false_positive_rate",
-    "true_negative_rate",
-    "false_negative_rate",
-    "accuracy",
-    "precision",
-]
-METRICS: tuple[str, ...] = get_args(MetricName)
-# The best-off group has the highest of these and the lowest of the others.
-HIGHER_IS_BETTER = frozenset(METRICS) - {"false_positive_rate", "false_negative_rate"}
-
-DEFAULT_REASONS = (
-    "A factor that matters is missing",
-    "A factor weighs too much",
-    "A factor weighs too little",
-    "The data about this person look wrong",
-    "The decision would be unfair",
-    "Something else",
+from hitl_audit.plan_sections import (
+    HIGHER_IS_BETTER,
+    AlternativesSection,
+    AuditSection,
+    CriterionSection,
+    DataSection,
+    ErrorsSection,
+    ExplainSection,
+    FairnessSection,
+    GapsSection,
+    ModelSection,
+    PlanSection,
+    ProfileSection,
+    ReviewSection,
+    Role,
+    ThresholdsSection,
 )
 
-
-def _exact(value: Any) -> Any:
-    """Read a threshold exactly: 0.8 is 8/10, not the nearest binary fraction."""
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, float):
-        return Decimal(repr(value))
-    return value
-
-
-Threshold = Annotated[Decimal, BeforeValidator(_exact)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
-
-
-class AuditSection(_Section):
-    """``[audit]``: what is audited, for whom, and why."""
-
-    title: str = Field(min_length=1)
-    purpose: str = ""
-    owner: str = ""
-    intended_use: str = ""
-    not_covered: tuple[str, ...] = ()
-    decision: str = "decision"
-    favorable_label: str = "favorable"
-    unfavorable_label: str = "unfavorable"
-
-
-class ModelSection(_Section):
-    """``[model]``: which model, and how its output becomes a decision.
-
-    ``path`` is a ``.skops`` file, a ``.joblib`` file (only with ``trust =
-    true``: loading it can run any code), or ``package.module:object`` (an
-    object, or a function without arguments that returns one).
-    """
-
-    path: str = ""
-    name: str = ""
-    version: str = ""
-    description: str = ""
-    output: Literal["probability", "label"] = "probability"
-    threshold: float = Field(0.5, gt=0, lt=1)
-    trust: bool = False
-    trusted_types: tuple[str, ...] = ()
-
-
-class DataSection(_Section):
-    """``[data]``: which rows, what they mean, and which columns stay out.
-
-    ``path`` is a parquet or csv file, or ``package.module:function`` that
-    returns a DataFrame. ``history`` (optional) is read the same way: all
-    recorded decisions, described but never used to judge the model.
-    ``excluded`` maps a column to the reason it is not
-    used; ``labels`` maps a column to plain words with its unit.
-    """
-
-    path: str = ""
-    history: str = ""
-    description: str = ""
-    target: str = ""
-    favorable: bool | int | str = 1
-    id: str | None = None
-    sensitive: tuple[str, ...] = ()
-    features: tuple[str, ...] | None = None
-    reference: dict[str, str] = Field(default_factory=dict)
-    excluded: dict[str, str] = Field(default_factory=dict)
-    labels: dict[str, str] = Field(default_factory=dict)
-
-
-class FairnessSection(_Section):
-    """``[fairness]``: which group metrics, and how sure is sure.
-
-    ``intersections`` is ``true`` (all sensitive attributes crossed), ``false``,
-    or a list of attribute lists such as ``[["race", "sex"]]``.
-    """
-
-    metrics: tuple[MetricName, ...] = (
-        "selection_rate",
-        "true_positive_rate",
-        "false_positive_rate",
-    )
-    intersections: bool | tuple[tuple[str, ...], ...] = True
-    confidence: float = Field(0.95, gt=0.5, lt=1)
-    min_group: int = Field(30, ge=1)
-
-
-class CriterionSection(_Section):
-    """``[[criteria]]``: one promise."""
-
-    metric: MetricName
-    by: tuple[str, ...] = ()
-    compare: Literal["ratio", "difference", "value"] = "ratio"
-    at_least: Threshold | None = None
-    at_most: Threshold | None = None
-    decide: Literal["interval", "point"] = "interval"
-    reason: str = ""
-
-    @field_validator("by", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _possible(self) -> CriterionSection:
-        low, high = self.at_least, self.at_most
-        if low is None and high is None:
-            raise ValueError("has no threshold; expected at_least, at_most or both")
-        if low is not None and high is not None and low > high:
-            raise ValueError(f"at_least = {low} is above at_most = {high}, so nothing can meet it")
-        if self.compare == "value":
-            for key, bound in (("at_least", low), ("at_most", high)):
-                if bound is not None and not 0 <= bound <= 1:
-                    raise ValueError(f"{key} = {bound} is impossible for a rate; expected 0 to 1")
-        elif not self.by:
-            raise ValueError(
-                f'compares groups (compare = "{self.compare}") but "by" is empty; expected the '
-                'sensitive attribute(s), or compare = "value" for all rows together'
-            )
-        if self.compare == "ratio":
-            for key, bound in (("at_least", low), ("at_most", high)):
-                if bound is not None and bound <= 0:
-                    raise ValueError(f"{key} = {bound} is impossible for a ratio; expected above 0")
-        if self.compare == "difference":
-            if low is not None:
-                raise ValueError(
-                    "at_least has no meaning for a difference, whose size is what is promised; "
-                    "expected at_most"
-                )
-            if high is not None and not 0 < high <= 1:
-                raise ValueError(
-                    f"at_most = {high} is impossible for a difference of rates; expected above 0 "
-                    "and up to 1"
-                )
-        return self
-
-    @property
-    def criterion(self) -> Criterion:
-        """The same promise in the words of ``findings``, with exact thresholds."""
-        return Criterion(
-            metric=self.metric,
-            by=self.by,
-            compare=self.compare,
-            at_least=None if self.at_least is None else Fraction(self.at_least),
-            at_most=None if self.at_most is None else Fraction(self.at_most),
-            decide=self.decide,
-            reason=self.reason,
-        )
-
-
-class ExplainSection(_Section):
-    """``[explain]``: how the model is explained.
-
-    An explanation counts as reliable if SHAP and LIME agree on the sign of at
-    least ``sign_agreement_at_least`` of its ``top`` features. LIME explains
-    the cases that people judge, so that none is shown unchecked.
-    """
-
-    methods: tuple[Literal["shap", "lime"], ...] = ("shap", "lime")
-    background: int = Field(100, ge=1, le=100_000)
-    lime_samples: int = Field(5000, ge=100)
-    lime_seeds: int = Field(5, ge=2)
-    top: int = Field(5, ge=1)
-    sign_agreement_at_least: float = Field(0.6, ge=0, le=1)
-
-
-class ReviewSection(_Section):
-    """``[review]``: which cases people judge, and how."""
-
-    cases: int = Field(60, ge=1)
-    design: Literal["random", "stratified"] = "random"
-    stratify_by: str | None = None
-    reviewers_per_case: int = Field(1, ge=1)
-    protocol: Literal["blind-first", "open"] = "blind-first"
-    reasons: tuple[str, ...] = Field(DEFAULT_REASONS, min_length=1)
-
-    @model_validator(mode="after")
-    def _strata(self) -> ReviewSection:
-        if (self.design == "stratified") != (self.stratify_by is not None):
-            raise ValueError(
-                f'design = "{self.design}" with stratify_by = {self.stratify_by!r}; expected '
-                'stratify_by exactly when design = "stratified"'
-            )
-        return self
-
-
-class Role(_Section):
-    """``[[roles]]``: who signs, and what they state by it. The last one locks."""
-
-    role: str = Field(min_length=1, max_length=60)
-    signs: Literal["prepared", "attested", "approved"]
-    name: str = ""
-
-    @property
-    def field(self) -> str:
-        """Name of the signature field in the PDF, for example ``data-scientist``."""
-        return role_field(self.role)
-
-
-def role_field(role: str) -> str:
-    """Name of a role's signature field: ``data scientist`` → ``data-scientist``."""
-    return re.sub(r"[^a-z0-9]+", "-", role.lower()).strip("-")
-
+__all__ = ["AuditPlan", "PlanLock", "Registration", "parse_lock", "register"]
 
 DEFAULT_ROLES = (
     Role(role="data scientist", signs="prepared"),
@@ -282,11 +47,13 @@ DEFAULT_ROLES = (
 )
 
 
-class AuditPlan(_Section):
+class AuditPlan(PlanSection):
     """The pre-registered plan.
 
     Attributes:
         audit, model, data, fairness, explain, review: the sections.
+        gaps, errors, thresholds, alternatives: what is looked into beyond the promises.
+        profiles: regulation profiles whose tables are shown.
         criteria: what is promised, in order.
         roles: who signs, in order; the last signature locks the document.
         seed: the one seed every random step is derived from.
@@ -297,6 +64,11 @@ class AuditPlan(_Section):
     data: DataSection = Field(default_factory=lambda: DataSection())
     fairness: FairnessSection = Field(default_factory=lambda: FairnessSection())
     criteria: tuple[CriterionSection, ...] = ()
+    gaps: GapsSection = Field(default_factory=lambda: GapsSection())
+    errors: ErrorsSection = Field(default_factory=lambda: ErrorsSection())
+    thresholds: ThresholdsSection = Field(default_factory=lambda: ThresholdsSection())
+    alternatives: AlternativesSection = Field(default_factory=lambda: AlternativesSection())
+    profiles: tuple[ProfileSection, ...] = ()
     explain: ExplainSection = Field(default_factory=lambda: ExplainSection())
     review: ReviewSection = Field(default_factory=lambda: ReviewSection())
     roles: tuple[Role, ...] = Field(DEFAULT_ROLES, min_length=1)
@@ -353,6 +125,21 @@ class AuditPlan(_Section):
                 f'review.stratify_by is "{self.review.stratify_by}"; accepted: '
                 + (", ".join(known) or "none, because data.sensitive is empty")
             )
+        accepted = ", ".join(known) or "none, because data.sensitive is empty"
+        for place, names in (
+            ("alternatives.by", self.alternatives.by),
+            *((f"profiles[{i}].by", tuple(p.by)) for i, p in enumerate(self.profiles)),
+        ):
+            problems += [
+                f'{place} names "{name}"; accepted: {accepted}{did_you_mean(name, known)}'
+                for name in names
+                if name not in known
+            ]
+        ids = [profile.id for profile in self.profiles]
+        if len(set(ids)) != len(ids):
+            problems.append(f"profiles names the same id twice: {', '.join(ids)}")
+        if self.alternatives.methods and not known:
+            problems.append("alternatives.methods needs data.sensitive, which is empty")
         if self.data.target and self.data.target in known:
             problems.append(f'data.sensitive contains the target "{self.data.target}"')
         fields = [role.field for role in self.roles]
@@ -484,7 +271,7 @@ def _explain(error: ErrorDetails) -> list[str]:
     return [f"{place} is {shown}; expected {message}"]
 
 
-class Registration(_Section):
+class Registration(PlanSection):
     """One entry of the lock: this plan was registered at this time."""
 
     digest: str
@@ -493,7 +280,7 @@ class Registration(_Section):
     reason: str = ""
 
 
-class PlanLock(_Section):
+class PlanLock(PlanSection):
     """``plan.lock.json``: which plan was registered when; history is kept."""
 
     format: Literal["hitl-audit/plan-lock/v1"] = "hitl-audit/plan-lock/v1"

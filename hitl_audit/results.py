@@ -6,7 +6,7 @@ explanations of single cases and the data behind them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -16,9 +16,11 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 from threadpoolctl import threadpool_limits
 
+from hitl_audit.analyses import TrainingRows, analyse, check_analyses, sources
 from hitl_audit.canonical import Digest, plain, utc_text
 from hitl_audit.errors import InputError, PlanError
 from hitl_audit.evidence import (
+    Analyses,
     AuditRecord,
     DataRecord,
     Evidence,
@@ -41,6 +43,7 @@ from hitl_audit.groups import TIMES, UNKNOWN
 from hitl_audit.inputs import AuditInputs, digest_frame
 from hitl_audit.performance import Performance, measure_performance
 from hitl_audit.plan import AuditPlan, PlanLock
+from hitl_audit.profiles.loader import Profile
 from hitl_audit.review.oversight import summarise
 from hitl_audit.review.sampling import CaseSample, sample_cases
 
@@ -104,6 +107,11 @@ class AuditResults:
     def performance(self) -> Performance:
         """How well the model predicts the recorded outcome."""
         return self.evidence.performance
+
+    @property
+    def analyses(self) -> Analyses:
+        """What was looked into beyond the promises: gaps, errors, thresholds, alternatives."""
+        return self.evidence.analyses
 
     @property
     def history(self) -> GroupMetrics | None:
@@ -288,6 +296,8 @@ def run_audit(
     *,
     now: Callable[[], datetime],
     history: pd.DataFrame | None = None,
+    profiles: Sequence[Profile] = (),
+    training: TrainingRows | None = None,
     remarks: tuple[str, ...] = (),
     progress: Progress = lambda step, share: None,
 ) -> AuditResults:
@@ -299,11 +309,14 @@ def run_audit(
         lock: its registration.
         now: the clock; the registration must be earlier than it says.
         history: all recorded decisions, to be described by group.
+        profiles: the regulation profiles of the plan, in its order.
+        training: the rows the model was fitted on, for the search for alternatives.
         remarks: what a reader should know besides the notes on the inputs.
         progress: called with the step's name and the share done, 0 to 1.
 
     Raises:
         PlanError: the lock is not of this plan, or not earlier than the results.
+        InputError: the plan asks for what the model and the data cannot give.
         ExplanationError: no explanation agrees with the model.
     """
     if lock.current.digest != plan.digest:
@@ -314,6 +327,7 @@ def run_audit(
             f"the plan was registered at {lock.current.registered_at}, which is not earlier than "
             f"the results ({started}); a promise made afterwards cannot be met"
         )
+    check_analyses(inputs, plan, profiles, training)
     fairness_args: dict[str, Any] = {
         "metrics": tuple(
             dict.fromkeys([*plan.fairness.metrics, *(c.metric for c in plan.criteria)])
@@ -360,8 +374,21 @@ def run_audit(
     # Thousands of small solves: several BLAS threads only wait for each other.
     with threadpool_limits(1, user_api="blas"):
         shap, judged, lime, trust = _explanations(inputs, plan, sample, progress)
+        looked_into = analyse(
+            inputs,
+            plan,
+            groups=groups,
+            explanation=shap,
+            profiles=profiles,
+            training=training,
+            audited=now().date(),
+            step=lambda name: progress(name, 0.7),
+        )
     explained = [e for e in (shap, lime) if e is not None]
-    provenance = _provenance(inputs, sample, past, explained, performance_args, fairness_args)
+    provenance = (
+        *_provenance(inputs, sample, past, explained, performance_args, fairness_args),
+        *sources(looked_into, inputs, plan, training),
+    )
     evidence = Evidence(
         started=started,
         created=utc_text(now()),
@@ -428,6 +455,7 @@ def run_audit(
         oversight=summarise([], sample, confidence=plan.fairness.confidence),
         ledger=None,
         provenance=provenance,
+        analyses=looked_into,
     )
     progress("done", 1.0)
     return AuditResults(evidence, inputs, shap, judged, lime, trust, sample)
@@ -498,7 +526,7 @@ def _explanations(
         rows = inputs.X if len(inputs) <= limit else rows
         shap = explain(scored, rows, method="shap", **common)
     if "lime" in plan.explain.methods:
-        progress("explanations (LIME)", 0.5)
+        progress("explanations (LIME)", 0.4)
         common["background"] = sample_rows(inputs.X, LIME_ROWS, random_state=plan.seed)
         lime = explain(
             scored,
@@ -509,7 +537,7 @@ def _explanations(
             **common,
         )
     if judged is not None:
-        progress("how far to trust the explanations", 0.95)
+        progress("how far to trust the explanations", 0.65)
         trust = quality(
             judged,
             lime,

@@ -310,6 +310,7 @@ def sweep_thresholds(
     tolerance: float | None = None,
     confidence: float = 0.95,
     min_group: int = 30,
+    n_points: int = _SWEEP_POINTS,
 ) -> ThresholdSweep:
     """Decide at every threshold, and find the thresholds that each rule picks.
 
@@ -332,6 +333,8 @@ def sweep_thresholds(
         confidence: of every interval.
         min_group: groups with fewer rows are not equalized; they keep the
             single best threshold, as do rows of unknown group.
+        n_points: most thresholds of the sweep that are kept, evenly chosen
+            among all of them; the choices look at every one.
 
     Raises:
         InputError: lengths that differ, labels other than 0 and 1, scores
@@ -345,8 +348,9 @@ def sweep_thresholds(
         raise InputError(f"tolerance is {tolerance}; accepted: a number from 0 to 1, or None")
     if not 0 < confidence < 1:
         raise InputError(f"confidence is {confidence}; accepted: a number between 0 and 1")
-    if min_group < 1:
-        raise InputError(f"min_group is {min_group}; accepted: 1 or more")
+    for setting, found, least in (("min_group", min_group, 1), ("n_points", n_points, 2)):
+        if found < least:
+            raise InputError(f"{setting} is {found}; accepted: {least} or more")
     columns = {} if sensitive_features is None else group_columns(sensitive_features, len(truth))
     order = np.argsort(-scores, kind="stable")
     scores, labels = scores[order], truth[order].astype(np.int64)
@@ -361,7 +365,7 @@ def sweep_thresholds(
         ]
         for attribute, names in columns.items()
     }
-    kept = np.unique(np.linspace(0, len(whole.thresholds) - 1, _SWEEP_POINTS).round().astype(int))
+    kept = np.unique(np.linspace(0, len(whole.thresholds) - 1, n_points).round().astype(int))
     points = [
         ruler.decision(ladder, ladder.at(threshold), float(threshold))
         for ladder in (whole, *(one for part in ladders.values() for one in part))

@@ -190,7 +190,7 @@ def test_locks_of_unknown_form_are_refused(data: bytes) -> None:
 def test_metrics_of_the_plan_are_those_that_are_measured() -> None:
     from hitl_audit.fairness.rates import RATES
     from hitl_audit.fairness.reference import LOWER_IS_BETTER
-    from hitl_audit.plan import HIGHER_IS_BETTER, METRICS
+    from hitl_audit.plan_sections import HIGHER_IS_BETTER, METRICS
 
     assert set(METRICS) <= set(RATES)
     assert set(METRICS) & LOWER_IS_BETTER == set(METRICS) - HIGHER_IS_BETTER

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from hitl_audit.choice import AlternativeFile
 from hitl_audit.evidence import Evidence
 from hitl_audit.plan import PlanLock
 from hitl_audit.review.judgment import FORMAT, Judgment
@@ -13,6 +14,7 @@ from hitl_audit.review.sampling import CaseSample
 
 FOLDER = Path(__file__).resolve().parents[1] / "hitl_audit" / "schemas"
 TYPES = {
+    "alternative.v1": AlternativeFile,
     "evidence.v1": Evidence,
     "judgment.v1": Judgment,
     "plan-lock.v1": PlanLock,

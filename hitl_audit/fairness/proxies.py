@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any, Literal
@@ -106,8 +107,19 @@ class ProxyStrengths:
         """One row per attribute, feature and group."""
         return as_frame(self.rows, ProxyStrength)
 
-    def chart(self, attribute: str, group: str = ALL_GROUPS) -> Chart:
+    def chart(
+        self,
+        attribute: str,
+        group: str = ALL_GROUPS,
+        *,
+        labels: Mapping[str, str] | None = None,
+    ) -> Chart:
         """The strongest features for one attribute, with intervals.
+
+        Args:
+            attribute: the protected attribute.
+            group: one of its groups; default the mean over them.
+            labels: column → plain words, for features and attributes.
 
         Raises:
             InputError: an attribute or group that was not measured.
@@ -116,36 +128,36 @@ class ProxyStrengths:
         of_attribute = [row for row in self.rows if row.attribute == attribute]
         accept("group", group, [row.group for row in of_attribute])
         of_group = [row for row in of_attribute if row.group == group]
+        words = {} if labels is None else labels
+        name = words.get(attribute, attribute)
+        name = name[:1].lower() + name[1:]
         shown = of_group[: _CHART_FEATURES + 1]
+        features = tuple(words.get(row.feature, row.feature) for row in shown)
         together, *single = shown
-        said = f"{attribute} cannot be measured here: its groups are too small."
+        said = f"{name} cannot be measured here: its groups are too small."
         if together.auc is not None:
-            said = (
-                f"All inputs together tell {attribute} apart with an AUC of {number(together.auc)}"
-            )
+            said = f"All inputs together tell {name} apart with an AUC of {number(together.auc)}"
             if single and single[0].auc is not None:
-                said += (
-                    f"; the strongest by itself is {single[0].feature} ({number(single[0].auc)})"
-                )
+                said += f"; the strongest by itself is {features[1]} ({number(single[0].auc)})"
             said += ". 0.5 is chance."
         if len(shown) < len(of_group):
             said += f" The {len(single)} strongest of {len(of_group) - 1} features are shown."
         listed = "; ".join(
-            f"{row.feature} no value"
+            f"{feature} no value"
             if row.auc is None
-            else f"{row.feature} {number(row.auc)}"
+            else f"{feature} {number(row.auc)}"
             + ("" if row.low is None else f" ({number(row.low)} to {number(row.high or 1.0)})")
-            for row in shown
+            for feature, row in zip(features, shown, strict=True)
         )
         return Chart(
             kind="intervals",
             message=said,
             alt=f"{said} With {self.confidence * 100:g}% intervals: {listed}.",
-            value_label=f"Held-out AUC of {attribute}",
+            value_label=f"Held-out AUC of {name}",
             series=(
                 Series(
                     name="AUC",
-                    x=tuple(row.feature for row in shown),
+                    x=features,
                     y=tuple(row.auc for row in shown),
                     low=tuple(row.low for row in shown),
                     high=tuple(row.high for row in shown),

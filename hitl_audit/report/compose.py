@@ -19,9 +19,16 @@ from hitl_audit.report.frame_sections import (
     signatures_section,
     verify_section,
 )
+from hitl_audit.report.gap_sections import gaps_section
 from hitl_audit.report.measure_sections import fairness_section, performance_section
 from hitl_audit.report.page_one import page_one
+from hitl_audit.report.profile_section import profiles_section
 from hitl_audit.report.reason_sections import explanations_section, oversight_section, trust_section
+from hitl_audit.report.search_sections import (
+    alternatives_section,
+    errors_section,
+    thresholds_section,
+)
 from hitl_audit.report.wording import model_name, when
 
 __all__ = ["SIMULATED", "compose", "document_id"]
@@ -48,9 +55,14 @@ def compose(evidence: Evidence, *, generated: str) -> Report:
         data_section(evidence),
         performance_section(evidence),
         fairness_section(evidence),
+        gaps_section(evidence),
+        errors_section(evidence),
         explanations_section(evidence),
         trust_section(evidence),
         oversight_section(evidence),
+        thresholds_section(evidence),
+        alternatives_section(evidence),
+        *((profiles_section(evidence),) if evidence.analyses.profiles else ()),
         limits_section(evidence),
         verify_section(evidence),
         signatures_section(evidence),

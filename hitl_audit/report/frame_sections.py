@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hitl_audit.evidence import Evidence
 from hitl_audit.findings import Finding, Status, percent
-from hitl_audit.plan import role_field
+from hitl_audit.plan_sections import role_field
 from hitl_audit.report.document import (
     Block,
     Facts,
@@ -178,8 +178,8 @@ def scope_section(evidence: Evidence) -> Section:
             Points(
                 (
                     *not_covered(evidence),
-                    "A search for less discriminatory alternatives, what-if cases, drift over "
-                    "time: this version of the toolkit does not compute them.",
+                    "What-if cases and drift over time: this version of the toolkit does not "
+                    "compute them.",
                 )
             ),
         ),

@@ -13,7 +13,8 @@ from hitl_audit.errors import ReportError, SigningError, did_you_mean
 from hitl_audit.evidence import Evidence, read_evidence
 from hitl_audit.files import write_atomically
 from hitl_audit.manifest import Manifest, ManifestFile, SignedCheckpoint
-from hitl_audit.plan import AuditPlan, PlanLock, Role, role_field
+from hitl_audit.plan import AuditPlan, PlanLock
+from hitl_audit.plan_sections import Role, role_field
 from hitl_audit.report.compose import compose
 from hitl_audit.report.document import Report
 from hitl_audit.report.frame_sections import statement
