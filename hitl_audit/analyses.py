@@ -138,6 +138,8 @@ def check_analyses(
     """
     known = [*map(str, inputs.X.columns), *map(str, inputs.sensitive.columns)]
     problems = []
+    if not len(inputs.sensitive.columns):
+        problems.append("data.sensitive is empty; expected at least one attribute to compare by")
     asked = [("gaps.conditional_on", name) for name in plan.gaps.conditional_on]
     asked += [(f"profiles[{i}].segments", p.segments) for i, p in enumerate(plan.profiles)]
     for place, name in asked:
@@ -218,7 +220,7 @@ def analyse(
     step("what carries the gaps")
     contributions, notes = _contributions(inputs, plan, groups, explanation)
     proxies: ProxyStrengths | None = None
-    if plan.gaps.proxies and len(inputs.sensitive.columns):
+    if plan.gaps.proxies:
         step("proxies of protected attributes")
         proxies = proxy_strength(
             inputs.X,
@@ -229,7 +231,7 @@ def analyse(
         )
     conditional: ConditionalDisparity | None = None
     stratified: tuple[StratifiedComparison, ...] = ()
-    if plan.gaps.conditional_on and len(inputs.sensitive.columns):
+    if plan.gaps.conditional_on:
         within = group_metrics(
             inputs.y_true,
             inputs.y_pred,
@@ -256,14 +258,14 @@ def analyse(
         sweep = sweep_thresholds(
             inputs.y_true,
             inputs.y_score,
-            sensitive_features=inputs.sensitive if len(inputs.sensitive.columns) else None,
+            sensitive_features=inputs.sensitive,
             cost_ratio=plan.thresholds.cost_ratio,
             confidence=plan.fairness.confidence,
             min_group=plan.fairness.min_group,
             n_points=SWEEP_POINTS,
         )
     mitigation, alternatives = None, None
-    if plan.alternatives.search and len(inputs.sensitive.columns):
+    if plan.alternatives.search:
         step("less discriminatory alternatives")
         mitigation, alternatives = _alternatives(inputs, plan, training)
     return Analyses(

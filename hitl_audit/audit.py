@@ -74,8 +74,8 @@ class Audit:
         folder: audit folder for the plan's registration, results, judgments.
             Without it, only judgments are written, to ``judgments.db``.
         train: ``(X_train, y_train)`` the model was fitted on, or with the
-            sensitive attributes as a third table; only the search for
-            alternatives fits on them.
+            sensitive attributes as a third table; default: ``data.train`` of
+            the plan. Only the search for alternatives fits on them.
         now: the clock.
 
     Raises:
@@ -115,7 +115,10 @@ class Audit:
             ids=ids,
         )
         self._history: pd.DataFrame | None = None
-        self._training = None if train is None else _training(train, self.inputs, self.plan)
+        if train is not None:
+            self._training: TrainingRows | None = _training(train, self.inputs, self.plan)
+        else:
+            self._training = _training_file(Path(folder or ""), self.inputs, self.plan)
         self._start(Dossier(folder) if folder is not None else None, now)
 
     def _start(self, dossier: Dossier | None, now: Callable[[], datetime]) -> None:
@@ -175,7 +178,7 @@ class Audit:
             if plan.data.history
             else None
         )
-        audit._training = _training_file(dossier, audit.inputs, plan) if plan.data.train else None
+        audit._training = _training_file(dossier.folder, audit.inputs, plan)
         audit._start(dossier, now)
         return audit
 
@@ -434,8 +437,11 @@ def _training(train: tuple[Any, ...], inputs: AuditInputs, plan: AuditPlan) -> T
     )
 
 
-def _training_file(dossier: Dossier, inputs: AuditInputs, plan: AuditPlan) -> TrainingRows:
-    frame = read_data(plan.data.train, folder=dossier.folder, field="data.train")
+def _training_file(folder: Path, inputs: AuditInputs, plan: AuditPlan) -> TrainingRows | None:
+    """The training rows that the plan names."""
+    if not plan.data.train:
+        return None
+    frame = read_data(plan.data.train, folder=folder, field="data.train")
     if plan.data.target not in frame.columns:
         raise InputError(
             f'data.train lacks the target "{plan.data.target}"; it has: '

@@ -15,7 +15,6 @@ from hitl_audit.report.document import (
     Heading,
     Note,
     Paragraph,
-    Points,
     Section,
     Table,
 )
@@ -23,6 +22,7 @@ from hitl_audit.report.wording import (
     interval_name,
     interval_numbers,
     label,
+    noted,
     number,
     p_words,
     sentence,
@@ -46,7 +46,7 @@ def gaps_section(evidence: Evidence) -> Section:
         )
     ]
     if made.contribution_notes:
-        blocks.append(Points(made.contribution_notes))
+        blocks.append(noted(evidence, made.contribution_notes))
     for one in made.contributions:
         words = label(evidence, one.attribute)
         blocks += [
@@ -93,7 +93,7 @@ def _proxy_blocks(evidence: Evidence, proxies: ProxyStrengths) -> list[Block]:
             "group away. An input that does can act as a proxy even where the attribute itself "
             "is not an input."
         ),
-        Points(proxies.notes[1:]),
+        noted(evidence, proxies.notes[1:]),
     ]
     known = dict([*evidence.data.features, *evidence.data.sensitive])
     for attribute in proxies.attributes:
@@ -226,5 +226,5 @@ def _alike_blocks(evidence: Evidence) -> list[Block]:
                 ("left", "left", "right", "right", "right", "right", "right"),
             )
         )
-        blocks.append(Points(made.conditional.notes))
+        blocks.append(noted(evidence, made.conditional.notes))
     return blocks

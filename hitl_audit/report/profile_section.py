@@ -22,6 +22,7 @@ from hitl_audit.report.wording import (
     interval_name,
     interval_numbers,
     label,
+    noted,
     number,
     p_words,
     sentence,
@@ -64,10 +65,10 @@ def _profile_blocks(evidence: Evidence, record: ProfileRecord) -> list[Block]:
         said = [f"{row.group}: {row.note}" for row in table.rows if row.note]
         blocks.append(_table(evidence, table))
         if said or table.notes:
-            noted = [f"* {'; '.join(said)}."] if said else []
-            blocks.append(Points((*noted, *(_in_words(evidence, n) for n in table.notes))))
+            starred = [f"* {'; '.join(said)}."] if said else []
+            blocks.append(noted(evidence, (*starred, *table.notes)))
     if tables.notes:
-        blocks.append(Points(tuple(_in_words(evidence, note) for note in tables.notes)))
+        blocks.append(noted(evidence, tables.notes))
     if tables.bases:
         blocks.append(
             Table(
@@ -177,9 +178,3 @@ def _cells(row: ProfileRow) -> list[str]:
 
 def _attribute_words(evidence: Evidence, attribute: str) -> str:
     return TIMES.join(label(evidence, part) for part in attribute.split(TIMES)).lower()
-
-
-def _in_words(evidence: Evidence, note: str) -> str:
-    """A note that begins with a column's name, with the plan's words for it."""
-    name, colon, rest = note.partition(": ")
-    return sentence(f"{_attribute_words(evidence, name)}{colon}{rest}" if colon else note)

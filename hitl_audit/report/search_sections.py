@@ -13,7 +13,6 @@ from hitl_audit.report.document import (
     Heading,
     Note,
     Paragraph,
-    Points,
     Section,
     Table,
 )
@@ -23,9 +22,9 @@ from hitl_audit.report.wording import (
     interval_name,
     interval_numbers,
     label,
+    noted,
     number,
     p_words,
-    sentence,
     when,
 )
 from hitl_audit.thresholds import ThresholdChoice, ThresholdSweep
@@ -86,7 +85,7 @@ def errors_section(evidence: Evidence) -> Section:
         )
         if found.slices
         else Note("No slice of the data stands out for its errors."),
-        Points((sentence(found.guarantee), *found.notes)),
+        noted(evidence, (found.guarantee, *found.notes)),
     ]
     return Section("errors", title, tuple(blocks))
 
@@ -115,7 +114,7 @@ def thresholds_section(evidence: Evidence) -> Section:
             + ", as the plan says. What it really costs is for the owner to say."
         ),
         Figure(sweep.chart("cost"), _sweep_table(evidence, sweep)),
-        Points(sweep.notes),
+        noted(evidence, sweep.notes),
     ]
     for attribute in dict.fromkeys(choice.attribute for choice in sweep.choices):
         if attribute != ALL:
@@ -242,7 +241,7 @@ def alternatives_section(evidence: Evidence) -> Section:
                 ("left", "left", "right", "right", "right", "right", "right"),
             ),
         ),
-        Points(found.notes),
+        noted(evidence, found.notes),
         Heading("What was chosen"),
         *_chosen_blocks(evidence),
     ]
@@ -291,7 +290,7 @@ def _mitigation_blocks(
             tuple(rows),
             ("left", "right", "right", "right", "right", "left"),
         ),
-        Points(mitigation.notes),
+        noted(evidence, mitigation.notes),
     ]
 
 

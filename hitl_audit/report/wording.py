@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from hitl_audit.evidence import Evidence
 from hitl_audit.findings import Comparison, Finding, metric_words, percent
 from hitl_audit.groups import TIMES
+from hitl_audit.report.document import Points
 
 __all__ = [
     "criterion_words",
     "in_points",
+    "in_words",
     "interval",
     "interval_name",
     "interval_numbers",
     "label",
     "metric_meaning",
     "model_name",
+    "noted",
     "number",
     "p_words",
     "sentence",
@@ -48,6 +54,23 @@ def label(evidence: Evidence, attribute: str) -> str:
     """Plain words for an attribute or a crossing of them, starting with a capital."""
     words = dict(evidence.data.sensitive)
     return TIMES.join(words.get(a, a) for a in attribute.split(TIMES))
+
+
+def in_words(evidence: Evidence, text: str) -> str:
+    """A text of the tool with the plan's words for columns like ``marital_status``.
+
+    Names without an underscore are words already, and could be any other word too.
+    """
+    for column, words in (*evidence.data.sensitive, *evidence.data.features):
+        if "_" in column and words != column:
+            plain = (words[:1].lower() + words[1:]).replace("\\", r"\\")
+            text = re.sub(rf"(?<!\w){re.escape(column)}(?!\w)", plain, text)
+    return sentence(text)
+
+
+def noted(evidence: Evidence, notes: Iterable[str]) -> Points:
+    """Notes of a result as a list, in the plan's words."""
+    return Points(tuple(in_words(evidence, note) for note in notes))
 
 
 def interval_name(evidence: Evidence) -> str:
