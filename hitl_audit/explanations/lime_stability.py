@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hitl_audit.errors import InputError
-from hitl_audit.explanations.lime_weights import LimeWeights
+from hitl_audit.explanations.lime_runs import LimeWeights
 
 __all__ = ["coefficient_stability", "named_features", "variable_stability"]
 

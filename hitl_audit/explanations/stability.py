@@ -20,12 +20,12 @@ import pandas as pd
 from hitl_audit.charts import Chart, Series, number, to_plotly
 from hitl_audit.errors import InputError
 from hitl_audit.explanations.explanation import Explanation
+from hitl_audit.explanations.lime_runs import LimeWeights
 from hitl_audit.explanations.lime_stability import (
     coefficient_stability,
     named_features,
     variable_stability,
 )
-from hitl_audit.explanations.lime_weights import LimeWeights
 from hitl_audit.explanations.raw_features import align, is_number, sample_rows
 from hitl_audit.explanations.row_measures import (
     MIN_GROUP,
