@@ -180,6 +180,11 @@ def quality(
     """
     if shap_explanation.method != "shap":
         raise InputError(f'shap_explanation is a "{shap_explanation.method}" explanation')
+    if shap_explanation.values.ndim != 2:
+        raise InputError(
+            f"shap_explanation has values of shape {shap_explanation.values.shape}; expected those "
+            "of one output"
+        )
     if k < 1:
         raise InputError(f"k is {k}; expected at least 1")
     if not 0 <= sign_agreement_at_least <= 1:

@@ -31,11 +31,17 @@ PERMUTATIONS = 999
 PERMUTATION = f"permutation of the groups, {PERMUTATIONS} draws"
 _CELLS_AT_ONCE = 1_000_000
 DIFFERENCE_NOTE = (
-    "the largest of several differences is above 0 even when groups are equal, and so is its "
-    "interval; the p-value takes that into account"
+    "the interval of a largest difference is that of the two groups named; that they were picked "
+    "because they differ most is in the p-value alone, which is not adjusted for the number of "
+    "measures"
 )
 
-SUMMARY_COLUMNS = ["measure", "value", "low", "high", "n", "interval", "meaning"]
+ESTIMATE_COLUMNS = ("value", "low", "high", "n", "interval")
+SUMMARY_COLUMNS = ["measure", *ESTIMATE_COLUMNS, "meaning"]
+DIFFERENCE_COLUMNS = [
+    *("attribute", "measure", "highest", "lowest", "value", "low", "high", "interval"),
+    *("p_value", "test", "groups", "status"),
+]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -70,6 +76,7 @@ class GroupMeasures:
         Columns: attribute, measure, highest, lowest (the two groups), value,
         low, high, interval, p_value, test, groups (how many had enough rows),
         status, meaning. With fewer than two such groups there is no value.
+        The p-value is of the hypothesis that no group differs from another.
         """
         return self.largest.copy()
 
@@ -185,30 +192,19 @@ def measures_by_group(
     for attribute, names in group_columns(sensitive_features, len(rows)).items():
         groups = sorted(set(names.tolist()))
         for measure in (m for m in meanings if m in rows):
-            parts = [rows.loc[names == group, measure] for group in groups]
-            for group, part in zip(groups, parts, strict=True):
-                value, low, high, n, interval = _estimate(part, confidence, random_state)
-                status = MEASURED if n >= min_group else INSUFFICIENT
-                lines.append((attribute, measure, group, value, low, high, n, interval, status))
-            enough = {
-                group: part.dropna().to_numpy(dtype=np.float64)
-                for group, part in zip(groups, parts, strict=True)
-                if part.notna().sum() >= min_group
-            }
-            largest.append((attribute, measure, *_difference(enough, confidence, random_state)))
-    frame = pd.DataFrame(
-        lines,
-        columns=[
-            *("attribute", "measure", "group", "value", "low", "high", "n", "interval", "status")
-        ],
-    )
-    gaps = pd.DataFrame(
-        largest,
-        columns=[
-            *("attribute", "measure", "highest", "lowest", "value", "low", "high", "interval"),
-            *("p_value", "test", "groups", "status"),
-        ],
-    )
+            where = {"attribute": attribute, "measure": measure}
+            enough: dict[str, FloatArray] = {}
+            for group in groups:
+                part = rows.loc[names == group, measure]
+                estimate = _estimate(part, confidence, random_state)
+                line: dict[str, Any] = dict(zip(ESTIMATE_COLUMNS, estimate, strict=True))
+                if line["n"] >= min_group:
+                    enough[group] = part.dropna().to_numpy(dtype=np.float64)
+                status = MEASURED if group in enough else INSUFFICIENT
+                lines.append({**where, "group": group, **line, "status": status})
+            largest.append({**where, **_difference(enough, confidence, random_state)})
+    frame = pd.DataFrame(lines)
+    gaps = pd.DataFrame(largest, columns=DIFFERENCE_COLUMNS)
     for table in (frame, gaps):
         table["meaning"] = table["measure"].map(dict(meanings))
     return GroupMeasures(frame, gaps, confidence, min_group, (DIFFERENCE_NOTE,))
@@ -236,22 +232,17 @@ def _estimate(
 
 def _difference(
     groups: Mapping[str, FloatArray], confidence: float, random_state: int
-) -> tuple[str, str, float, float, float, str, float, str, int, str]:
+) -> dict[str, Any]:
     if len(groups) < 2:
-        nothing = np.nan
-        return "", "", nothing, nothing, nothing, "", nothing, "", len(groups), INSUFFICIENT
+        return {"highest": "", "lowest": "", "groups": len(groups), "status": INSUFFICIENT}
     names, values = list(groups), list(groups.values())
     means = np.array([v.mean() for v in values])
-    value = float(means.max() - means.min())
+    top, bottom = int(means.argmax()), int(means.argmin())
+    value = float(means[top] - means[bottom])
     rng = np.random.default_rng(random_state)
-    resampled = np.array(
-        [
-            rng.multinomial(len(v), np.full(len(v), 1 / len(v)), RESAMPLES) @ v / len(v)
-            for v in values
-        ]
-    )
+    resampled = _resampled_means(values[top], rng) - _resampled_means(values[bottom], rng)
     tail = (1 - confidence) / 2
-    low, high = np.quantile(np.ptp(resampled, axis=0), [tail, 1 - tail])
+    low, high = np.quantile(resampled, [tail, 1 - tail])
     pooled, sizes = np.concatenate(values), np.array([len(v) for v in values])
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     # Equal sums in another order differ by rounding, which must not count as a smaller gap.
@@ -260,17 +251,28 @@ def _difference(
         int((np.ptp(np.add.reduceat(shuffled, starts, axis=1) / sizes, axis=1) >= floor).sum())
         for shuffled in _shuffles(pooled, rng)
     )
-    p_value = (1 + extreme) / (1 + PERMUTATIONS)
-    highest, lowest = names[int(means.argmax())], names[int(means.argmin())]
-    return (
-        *(highest, lowest, value, float(low), float(high), DIFFERENCE),
-        *(p_value, PERMUTATION, len(groups), MEASURED),
-    )
+    return {
+        "highest": names[top],
+        "lowest": names[bottom],
+        "value": value,
+        "low": float(low),
+        "high": float(high),
+        "interval": DIFFERENCE,
+        "p_value": (1 + extreme) / (1 + PERMUTATIONS),
+        "test": PERMUTATION,
+        "groups": len(groups),
+        "status": MEASURED,
+    }
 
 
 def _resampled_means(values: FloatArray, rng: np.random.Generator) -> FloatArray:
     n = len(values)
-    return np.asarray(rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) @ values / n)
+    block = max(1, _CELLS_AT_ONCE // n)
+    parts = [
+        rng.multinomial(n, np.full(n, 1 / n), min(block, RESAMPLES - start)) @ values / n
+        for start in range(0, RESAMPLES, block)
+    ]
+    return np.concatenate(parts)
 
 
 def _shuffles(values: FloatArray, rng: np.random.Generator) -> Iterator[FloatArray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,14 @@ def test_by_group_as_overall_within_the_group() -> None:
     assert (gap["highest"], gap["lowest"], gap["status"]) == ("calm", "wild", "measured")
     assert 0 < gap["low"] < gap["value"] < gap["high"]
     assert gap["p_value"] < 0.01
+
+
+def test_several_outputs_are_judged_one_by_one() -> None:
+    one = explanation([[1.0, 2.0]])
+    three = replace(one, values=np.ones((1, 2, 3)), predictions=np.ones((1, 3)))
+    assert quality(one).frame()["reliable"].shape == (1,)
+    with pytest.raises(InputError, match=r"shape \(1, 2, 3\); expected those of one output"):
+        quality(three)
 
 
 def faithful(shares: list[float]) -> Faithfulness:

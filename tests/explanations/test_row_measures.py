@@ -67,6 +67,16 @@ def test_the_interval_of_the_largest_difference_is_a_bootstrap_within_groups() -
     assert gap["p_value"] == pytest.approx(0.001)
 
 
+def test_the_interval_of_groups_that_hardly_differ_reaches_below_zero() -> None:
+    rows = pd.DataFrame({"size": np.tile([1.0, 2.0, 3.0, 4.0], 10)})
+    groups = np.repeat(["x", "y"], 20)
+    rows.loc[39, "size"] = 4.2
+    gap = by_group(rows, groups).differences().iloc[0]
+    assert gap["value"] == pytest.approx(0.01)
+    assert gap["low"] < 0 < gap["value"] < gap["high"]
+    assert gap["p_value"] > 0.5
+
+
 def test_equal_groups_are_rarely_found_different() -> None:
     rng = np.random.default_rng(2)
     groups = np.repeat(["w", "x", "y", "z"], 25)

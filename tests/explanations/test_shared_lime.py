@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from lime.lime_tabular import LimeTabularExplainer
 from sklearn.linear_model import Ridge
+from threadpoolctl import threadpool_limits
 
 from hitl_audit.errors import InputError
 from hitl_audit.explanations.lime_surrogates import surrogates
@@ -236,6 +237,17 @@ def test_rows_and_blocks_do_not_move_each_other(table: pd.DataFrame) -> None:
     whole = shared.weights(many).coefficients
     parts = [shared.weights(many.iloc[i : i + 97]).coefficients for i in range(0, 700, 97)]
     np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-12, rtol=0)
+
+
+def test_threads_of_the_linear_algebra_do_not_matter(table: pd.DataFrame) -> None:
+    shared = shared_lime(
+        words(table), output=lambda Z: np.asarray(three(codes(Z))[:, 0]), n_seeds=2, n_samples=2000
+    )
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            found.append(shared.weights(words(table.iloc[:20])).coefficients)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-12, rtol=0)
 
 
 def test_a_large_offset_of_the_output_costs_no_digits(table: pd.DataFrame) -> None:
