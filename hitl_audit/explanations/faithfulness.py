@@ -291,6 +291,8 @@ def _measure(
     steps: npt.NDArray[np.intp],
     k: int,
 ) -> dict[str, float]:
+    from scipy.integrate import trapezoid
+
     count, p = orders.shape
     place = np.argsort(orders, axis=1)
     top = place[:, np.newaxis, :] < sizes[np.newaxis, :, np.newaxis]
@@ -303,8 +305,8 @@ def _measure(
     values = {
         "pgi": deleted[:, at_k],
         "pgu": inserted[:, at_k],
-        "deletion_auc": np.trapezoid(deleted[:, curve], share, axis=1),
-        "insertion_auc": np.trapezoid(inserted[:, curve], share, axis=1),
+        "deletion_auc": trapezoid(deleted[:, curve], share, axis=1),
+        "insertion_auc": trapezoid(inserted[:, curve], share, axis=1),
     }
     line: dict[str, float] = {}
     for name, areas in values.items():

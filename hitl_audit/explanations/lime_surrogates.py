@@ -99,7 +99,8 @@ def surrogates(
             sum of squares / (s + 1 − features) (Visani et al. 2020, §4.2).
     """
     (n, p), k = rows.shape, answers.shape[1]
-    coefficients, errors = np.zeros((n, p, k)), np.zeros((n, p, k))
+    coefficients = np.zeros((n, p, k))
+    errors = np.zeros((n, p, k)) if standard_errors else None
     selected = np.zeros((n, p, k), dtype=bool)
     intercepts, scores = np.zeros((n, k)), np.ones((n, k))
     block = max(1, min(256, _CELLS_AT_ONCE // (p * p)))
@@ -127,12 +128,10 @@ def surrogates(
                 + (slopes * (1 - rate)).sum(axis=1)
             )
             scores[here, output] = 1 - unexplained
-            if standard_errors:
+            if errors is not None:
                 error = _errors(gram, left, drawn.shape[1] + 1)
                 np.put_along_axis(errors[here, :, output], used, error, axis=1)
-    return Surrogates(
-        coefficients, intercepts, scores, selected, errors if standard_errors else None
-    )
+    return Surrogates(coefficients, intercepts, scores, selected, errors)
 
 
 def _sums(

@@ -80,7 +80,8 @@ class SharedLime:
         predictions, plain = two_dimensional(self.output(rows), len(rows))
         bins = row_bins(self.explainer, self.table.encode(rows))
         (n, p), k, s = bins.shape, predictions.shape[1], len(self.neighbourhoods)
-        coefficients, errors = np.zeros((s, n, p, k)), np.zeros((s, n, p, k))
+        coefficients = np.zeros((s, n, p, k))
+        errors = np.zeros((s, n, p, k)) if standard_errors else None
         selected = np.zeros((s, n, p, k), dtype=bool)
         intercepts, scores = np.zeros((s, n, k)), np.zeros((s, n, k))
         with tqdm(total=s * n, desc="lime", disable=not progress) as bar:
@@ -99,7 +100,7 @@ class SharedLime:
                     )
                     coefficients[i, here], selected[i, here] = found.coefficients, found.selected
                     intercepts[i, here], scores[i, here] = found.intercepts, found.scores
-                    if found.errors is not None:
+                    if errors is not None:
                         errors[i, here] = found.errors
                     bar.update(len(found.scores))
         return as_weights(
@@ -108,7 +109,7 @@ class SharedLime:
             intercepts=intercepts,
             scores=scores,
             selected=selected,
-            errors=errors if standard_errors else None,
+            errors=errors,
             row_values=np.ones((n, p)),
             predictions=predictions,
             notes=self.notes,

@@ -67,14 +67,14 @@ class Stability:
     Attributes:
         rows: one line per row, index of the cases; see :meth:`frame`.
         k: features that count as strongest, at most p.
-        background_spread: sd of each value over backgrounds, shape (n, p), if measured.
+        background_spread: sd of each value over backgrounds, cases × features, if measured.
         random_state: the seed.
         notes: what was varied, in words.
     """
 
     rows: pd.DataFrame
     k: int
-    background_spread: FloatArray | None
+    background_spread: pd.DataFrame | None
     random_state: int
     notes: tuple[str, ...]
 
@@ -224,8 +224,11 @@ def stability(
                     for i in range(1, n_backgrounds + 1)
                 ]
             )
-            spread = runs.std(axis=0, ddof=1)
-            columns |= _over_backgrounds(runs, spread, k)
+            sd = runs.std(axis=0, ddof=1)
+            spread = pd.DataFrame(
+                sd, index=explanation.index, columns=list(explanation.feature_names)
+            )
+            columns |= _over_backgrounds(runs, sd, k)
             notes.append(f"{n_backgrounds} backgrounds of {size} rows, drawn from {len(pool)}")
         if background is not None:
             columns |= _under_noise(
