@@ -60,7 +60,7 @@ def words(frame: pd.DataFrame) -> pd.DataFrame:
 
 def codes(frame: pd.DataFrame) -> FloatArray:
     """lime's codes are ours: places in the sorted words."""
-    places = {"e": 0, "n": 1, "s": 2, "w": 3}
+    places = {"e": 0, "n": 1, "s": 2, "w": 3, "z": 4}
     return frame.assign(word=frame["word"].map(places)).to_numpy(dtype=np.float64)
 
 
@@ -156,6 +156,34 @@ def test_the_numbers_of_lime(
         np.testing.assert_allclose(found.scores[s], scores, atol=1e-9)
     if case["feature_selection"] == "none":
         assert found.selected.all()
+
+
+@pytest.mark.parametrize("k", [3, 8])
+def test_a_new_word_and_a_constant_column_as_lime_has_them(table: pd.DataFrame, k: int) -> None:
+    training = words(table).assign(few=1.0)
+    row = training.iloc[[5]].assign(word="z")
+    found = lime_weights(
+        row,
+        output=lambda Z: three(codes(Z)),
+        background=training,
+        random_state=SEED,
+        n_seeds=2,
+        n_samples=SAMPLES,
+        n_features=k,
+        feature_selection="highest_weights",
+    )
+    weights, intercepts, scores, chosen = of_lime(
+        codes(training),
+        codes(row),
+        None,
+        seed=SEED,
+        n_features=k,
+        feature_selection="highest_weights",
+    )
+    np.testing.assert_array_equal(found.selected[0], chosen)
+    np.testing.assert_allclose(found.coefficients[0], weights, atol=1e-9)
+    np.testing.assert_allclose(found.intercepts[0], intercepts, atol=1e-9)
+    np.testing.assert_allclose(found.scores[0], scores, atol=1e-9)
 
 
 def test_around_the_instance_as_lime_does_it(
