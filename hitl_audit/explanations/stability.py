@@ -172,8 +172,9 @@ def stability(
         lime: LIME weights of the same rows, with standard errors: over seeds.
         background: the rows that stood for "feature unknown": under noise.
             Each number of a case moves by up to ± ``radius`` of its sd in the
-            background, at random; whole numbers stay whole, gaps and
-            categories stay as they are.
+            background, at random, but not out of the background's range; whole
+            numbers stay whole; gaps, categories and numbers with at most two
+            different values stay as they are.
         pool: rows to draw other backgrounds from: over backgrounds.
         k: features that count as strongest, at most p.
         n_backgrounds: backgrounds drawn, each of the explanation's own size.
@@ -270,7 +271,7 @@ def _under_noise(
             f"explain differs from the explanation by up to {off:.3g} with this background; "
             "expected the function and the background it was made with"
         )
-    numbers = [c for c in data.columns if is_number(data[c])]
+    numbers = [c for c in data.columns if is_number(data[c]) and behind[c].nunique() > 2]
     sd = np.array([behind[c].astype(np.float64).std(ddof=0) for c in numbers], dtype=np.float64)
     sd = np.nan_to_num(sd)
     noise = np.array(
@@ -283,17 +284,23 @@ def _under_noise(
     for d in range(n_noise):
         moved = data.copy()
         for j, name in enumerate(numbers):
-            dtype = data[name].dtype
-            changed = data[name].astype("Float64" if dtype.kind in "iu" else dtype) + noise[:, d, j]
-            if pd.api.types.is_integer_dtype(dtype):
-                changed = changed.round()
-            moved[name] = changed.astype(dtype)
+            moved[name] = _moved(data[name], noise[:, d, j], behind[name])
         change = np.linalg.norm(values_of(moved, behind) - own, axis=1)
         worst = np.maximum(worst, change)
     return {
         "max_sensitivity": worst,
         "relative_sensitivity": _ratio(worst, np.linalg.norm(own, axis=1)),
     }
+
+
+def _moved(column: pd.Series, noise: FloatArray, behind: pd.Series) -> pd.Series:
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    changed = values + noise
+    if pd.api.types.is_integer_dtype(column.dtype):
+        changed = np.rint(changed)
+    low, high = float(behind.min()), float(behind.max())
+    changed = np.clip(changed, np.minimum(low, values), np.maximum(high, values))
+    return pd.Series(changed, index=column.index).astype(column.dtype)
 
 
 def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:

@@ -87,7 +87,10 @@ def pool() -> pd.DataFrame:
             "y": rng.normal(0, 10, 200),
             "word": rng.choice(["n", "e"], 200),
             "count": rng.integers(0, 50, 200),
-            "gap": np.where(rng.random(200) < 0.3, np.nan, 1.0),
+            "gap": np.where(rng.random(200) < 0.3, np.nan, rng.normal(size=200)),
+            "flag": rng.integers(0, 2, 200).astype(float),
+            "small": rng.integers(0, 200, 200).astype(np.uint8),
+            "nullable": pd.array(rng.integers(0, 90, 200), dtype="Int64"),
         }
     )
 
@@ -167,11 +170,17 @@ def test_noise_leaves_gaps_words_and_whole_numbers(pool: pd.DataFrame) -> None:
         explanation(linear(data, background), data), explain, background=background, n_noise=3
     )
     assert len(seen) == 4
+    assert (background["small"] > 128).any()
     for moved in seen[1:]:
         assert (moved.dtypes == data.dtypes).all()
-        pd.testing.assert_series_equal(moved["word"], data["word"])
+        for name in ("word", "flag"):
+            pd.testing.assert_series_equal(moved[name], data[name])
+        for name in ("x", "count", "small", "nullable"):
+            inside = data[name].between(background[name].min(), background[name].max())
+            new = moved.loc[inside, name]
+            assert new.between(background[name].min(), background[name].max()).all()
         assert moved["gap"].isna().equals(data["gap"].isna())
-        assert (moved["x"] != data["x"]).all()
+        assert (moved["x"] != data["x"]).any()
         step = np.abs(moved["count"] - data["count"])
         assert step.max() <= np.ceil(0.1 * background["count"].std())
     assert any((moved["count"] != data["count"]).any() for moved in seen[1:])
@@ -231,8 +240,8 @@ def test_summary_groups_and_chart(pool: pd.DataFrame) -> None:
         ({"n_noise": 0}, "n_noise is 0"),
         ({"radius": 0.0}, "radius is 0.0"),
         ({"explain": lambda X, b: linear(X, b) + 1}, "differs from the explanation by up to 1"),
-        ({"explain": lambda X, b: linear(X, b)[:, :2]}, r"shape \(6, 2\); expected \(6, 5\)"),
-        ({"lime": lime([[[1.0]], [[1.0]]], 1.0)}, r"shape \(1, 1\); expected \(6, 5\)"),
+        ({"explain": lambda X, b: linear(X, b)[:, :2]}, r"shape \(6, 2\); expected \(6, 8\)"),
+        ({"lime": lime([[[1.0]], [[1.0]]], 1.0)}, r"shape \(1, 1\); expected \(6, 8\)"),
         ({"size": 200}, "pool has 200 rows; expected more than the background's 200"),
     ],
 )
