@@ -1,4 +1,8 @@
-"""How far explanations can be trusted: additivity, agreement of two methods, stability over seeds.
+"""How far explanations can be trusted, per row, overall and by group.
+
+Measured here: additivity, the agreement of two methods, LIME's spread over
+seeds. What needs the model itself (:func:`~hitl_audit.explanations.faithfulness.faithfulness`,
+:func:`~hitl_audit.explanations.stability.stability`) can be folded in.
 
 Agreement of the k strongest features of SHAP and LIME (by size) is defined as
 in Krishna et al., "The Disagreement Problem in Explainable Machine Learning"
@@ -10,14 +14,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from hitl_audit.errors import InputError
-from hitl_audit.explanations.explanation import BOOTSTRAP, Explanation, bootstrap_means
+from hitl_audit.explanations.explanation import Explanation
+from hitl_audit.explanations.faithfulness import FAITHFULNESS_MEASURES, Faithfulness
+from hitl_audit.explanations.reliability import further_bars, join_reasons, reasons_per_row
+from hitl_audit.explanations.row_measures import (
+    MIN_GROUP,
+    SUMMARY_COLUMNS,
+    GroupMeasures,
+    measures_by_group,
+    summarise,
+)
 from hitl_audit.explanations.shap_values import TOLERANCE
+from hitl_audit.explanations.stability import STABILITY_MEASURES, Stability
 
 __all__ = ["ExplanationQuality", "quality"]
 
@@ -33,6 +48,8 @@ MEASURES = {
     "spearman": "rank correlation of the sizes of all features",
     "instability": "LIME: mean seed-to-seed sd / mean absolute coefficient",
     "score": "LIME: weighted R² of the local surrogate",
+    **FAITHFULNESS_MEASURES,
+    **STABILITY_MEASURES,
 }
 
 
@@ -64,36 +81,52 @@ class ExplanationQuality:
         Means have a percentile bootstrap over rows, shares a Wilson interval;
         the maximum and the median residual describe these rows and have none.
         """
-        from scipy.stats import binomtest
-
         size = self.rows["residual"].abs().to_numpy()
-        lines: list[tuple[str, float, float, float, int, str, str]] = [
-            ("max_abs_residual", float(size.max()), np.nan, np.nan, len(size), "", LARGEST),
-            ("median_abs_residual", float(np.median(size)), np.nan, np.nan, len(size), "", MEDIAN),
-        ]
-        for name, meaning in (
-            ("additive", f"share of rows with |residual| ≤ {self.tolerance:g}"),
-            ("reliable", "share of rows whose explanation counts as reliable"),
-        ):
-            count = int(self.rows[name].sum())
-            bounds = binomtest(count, len(size)).proportion_ci(confidence, method="wilson")
-            rate = count / len(size)
-            lines.append((name, rate, bounds.low, bounds.high, len(size), "Wilson", meaning))
-        for name, described in MEASURES.items():
-            if name not in self.rows:
-                continue
-            meaning = described.format(k=self.k)
-            values = self.rows[name].dropna().to_numpy(dtype=np.float64)
-            if not len(values):
-                lines.append((name, np.nan, np.nan, np.nan, 0, "", meaning))
-                continue
-            low, high = bootstrap_means(
-                values[:, np.newaxis], confidence=confidence, random_state=self.random_state
-            )
-            mean, n = float(values.mean()), len(values)
-            lines.append((name, mean, float(low[0]), float(high[0]), n, BOOTSTRAP, meaning))
-        columns = ["measure", "value", "low", "high", "n", "interval", "meaning"]
-        return pd.DataFrame(lines, columns=columns)
+        residuals = pd.DataFrame(
+            [
+                ("max_abs_residual", float(size.max()), np.nan, np.nan, len(size), "", LARGEST),
+                (
+                    "median_abs_residual",
+                    float(np.median(size)),
+                    np.nan,
+                    np.nan,
+                    len(size),
+                    "",
+                    MEDIAN,
+                ),
+            ],
+            columns=SUMMARY_COLUMNS,
+        )
+        measured = summarise(
+            self.rows, self.meanings, confidence=confidence, random_state=self.random_state
+        )
+        return pd.concat([residuals, measured], ignore_index=True)
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """What each measure says."""
+        return {
+            "additive": f"share of rows with |residual| ≤ {self.tolerance:g}",
+            "reliable": "share of rows whose explanation counts as reliable",
+            **{name: words.format(k=self.k) for name, words in MEASURES.items()},
+        }
+
+    def by_group(
+        self, sensitive_features: Any, *, confidence: float = 0.95, min_group: int = MIN_GROUP
+    ) -> GroupMeasures:
+        """The same by group of the explained rows, in their order.
+
+        Raises:
+            InputError: groups that do not fit the rows.
+        """
+        return measures_by_group(
+            self.rows,
+            self.meanings,
+            sensitive_features,
+            confidence=confidence,
+            min_group=min_group,
+            random_state=self.random_state,
+        )
 
     def __repr__(self) -> str:
         count = int(self.rows["reliable"].sum())
@@ -111,19 +144,47 @@ def quality(
     k: int = 5,
     sign_agreement_at_least: float = 0.6,
     tolerance: float = TOLERANCE,
+    faithfulness: Faithfulness | None = None,
+    stability: Stability | None = None,
+    score_at_least: float | None = None,
+    instability_at_most: float | None = None,
+    background_instability_at_most: float | None = None,
+    relative_sensitivity_at_most: float | None = None,
+    beats_random_at_least: float | None = None,
 ) -> ExplanationQuality:
     """Measure how far each row's explanation can be trusted.
 
-    A row is ``reliable`` if its SHAP values add up to the prediction and, when
-    there is a LIME explanation of the same rows, the two methods agree on the
-    sign of at least that share of the k strongest features.
+    A row is ``reliable`` if its SHAP values add up to the prediction; when
+    there is a LIME explanation of the same rows, if the two methods agree on
+    the sign of at least that share of the k strongest features; and if it
+    clears every further bar that is set.
+
+    Args:
+        shap_explanation: the explanation that is judged.
+        lime_explanation: a second one, of the same rows and output.
+        k: features compared, at most p.
+        sign_agreement_at_least: bar for the share of them with the same sign.
+        tolerance: accepted \\|residual\\|.
+        faithfulness: of ``shap_explanation``; its measures join the others.
+        stability: the same.
+        score_at_least: bar for LIME's R².
+        instability_at_most: bar for LIME's spread over seeds / its weights.
+        background_instability_at_most: bar for the sd over backgrounds / the values.
+        relative_sensitivity_at_most: bar for the change under noise / the values.
+        beats_random_at_least: bar for the share of random rankings that do worse.
 
     Raises:
         InputError: the two do not explain the same rows, features, output or
-            scale; k or a bar is out of range.
+            scale; other rows were measured; k or a bar is out of range, or its
+            measure is not there.
     """
     if shap_explanation.method != "shap":
         raise InputError(f'shap_explanation is a "{shap_explanation.method}" explanation')
+    if shap_explanation.values.ndim != 2:
+        raise InputError(
+            f"shap_explanation has values of shape {shap_explanation.values.shape}; expected those "
+            "of one output"
+        )
     if k < 1:
         raise InputError(f"k is {k}; expected at least 1")
     if not 0 <= sign_agreement_at_least <= 1:
@@ -139,10 +200,25 @@ def quality(
     if lime_explanation is not None:
         _same_subject(shap_explanation, lime_explanation)
         _compare(rows, shap_explanation, lime_explanation, k)
+    for name, measured in (("faithfulness", faithfulness), ("stability", stability)):
+        if measured is not None:
+            if not measured.rows.index.equals(rows.index):
+                raise InputError(f"{name} is of other rows than the explanation; expected the same")
+            rows[measured.rows.columns] = measured.rows
+    bars = further_bars(
+        rows,
+        score=score_at_least,
+        instability=instability_at_most,
+        background_instability=background_instability_at_most,
+        relative_sensitivity=relative_sensitivity_at_most,
+        beats_random=beats_random_at_least,
+    )
     shares = rows["sign_agreement"].tolist() if "sign_agreement" in rows else [None] * len(rows)
     reasons = [
-        _reason(left, share, k, sign_agreement_at_least, tolerance)
-        for left, share in zip(residual.tolist(), shares, strict=True)
+        join_reasons(_reason(left, share, k, sign_agreement_at_least, tolerance), *more)
+        for left, share, more in zip(
+            residual.tolist(), shares, reasons_per_row(rows, bars), strict=True
+        )
     ]
     rows["reliable"] = [ok for ok, _ in reasons]
     rows["reason"] = [words for _, words in reasons]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 from hitl_audit.canonical import digest
 from hitl_audit.errors import InputError
 from hitl_audit.explanations.explanation import Explanation
+from hitl_audit.explanations.faithfulness import FAITHFULNESS_MEASURES, Faithfulness
 from hitl_audit.explanations.quality import quality
+from hitl_audit.explanations.stability import Stability
 
 
 def explanation(values: list[list[float]], method: str = "shap", **changes: Any) -> Explanation:
@@ -117,3 +120,102 @@ def test_what_cannot_be_compared_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         quality(explanation([[1.0, 2.0]]), lime, **arguments)
+
+
+def test_by_group_as_overall_within_the_group() -> None:
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(60, 8))
+    noise = rng.normal(size=(60, 8)) * np.repeat([0.2, 3.0], 30)[:, np.newaxis]
+    shap, lime = explanation(values.tolist()), explanation((values + noise).tolist(), "lime")
+    found = quality(shap, lime, sign_agreement_at_least=0.8)
+    groups = found.by_group(np.repeat(["calm", "wild"], 30))
+    table: Any = groups.frame().set_index(["measure", "group"])
+    for group, part in (("calm", slice(0, 30)), ("wild", slice(30, 60))):
+        rows = found.frame().iloc[part]
+        for measure in ("reliable", "additive", "sign_agreement", "spearman", "score"):
+            assert table.loc[(measure, group), "value"] == pytest.approx(rows[measure].mean())
+        assert table.loc[("reliable", group), "interval"] == "Wilson"
+    gap = groups.differences().set_index("measure").loc["sign_agreement"]
+    assert (gap["highest"], gap["lowest"], gap["status"]) == ("calm", "wild", "measured")
+    assert 0 < gap["low"] < gap["value"] < gap["high"]
+    assert gap["p_value"] < 0.01
+
+
+def test_several_outputs_are_judged_one_by_one() -> None:
+    one = explanation([[1.0, 2.0]])
+    three = replace(one, values=np.ones((1, 2, 3)), predictions=np.ones((1, 3)))
+    assert quality(one).frame()["reliable"].shape == (1,)
+    with pytest.raises(InputError, match=r"shape \(1, 2, 3\); expected those of one output"):
+        quality(three)
+
+
+def faithful(shares: list[float]) -> Faithfulness:
+    rows = pd.DataFrame({name: np.zeros(len(shares)) for name in FAITHFULNESS_MEASURES})
+    return Faithfulness(rows.assign(beats_random=shares), 2, 10, 10, 0)
+
+
+def stable(background: list[float], sensitivity: list[float]) -> Stability:
+    rows = pd.DataFrame({"background_instability": background, "relative_sensitivity": sensitivity})
+    return Stability(rows, 2, None, 0, ())
+
+
+def test_further_bars_say_in_words_what_fails() -> None:
+    shap, lime = explanation([[2.0, 1.0]] * 4), explanation([[2.0, 1.0]] * 4, "lime")
+    found = quality(
+        shap,
+        lime,
+        faithfulness=faithful([0.9, 0.3, 0.9, 0.29]),
+        stability=stable([0.1, 0.1, 0.5, np.nan], [0.2, 0.2, 0.2, 0.6]),
+        score_at_least=0.8,
+        instability_at_most=0.1,
+        background_instability_at_most=0.3,
+        relative_sensitivity_at_most=0.5,
+        beats_random_at_least=0.3,
+    )
+    rows = found.frame()
+    assert rows["reliable"].tolist() == [True, True, False, False]
+    assert rows["reason"][0] == (
+        "two methods agree on 2 of the 2 strongest factors (2 needed); 5 further checks passed"
+    )
+    assert rows["reason"][2] == (
+        "another choice of comparison cases moves the factors by 50 % on average "
+        "(up to 30 % accepted)"
+    )
+    assert rows["reason"][3] == (
+        "no factor counts in this case, so its stability cannot be told; "
+        "changes of the case too small to matter move the factors by up to 60 % "
+        "(up to 50 % accepted); "
+        "the factors named as strongest move the prediction more than 29 % of random choices do "
+        "(30 % needed)"
+    )
+    assert {"beats_random", "relative_sensitivity"} <= set(found.summary()["measure"])
+
+
+def test_bars_of_lime_itself() -> None:
+    shap, lime = explanation([[2.0, 1.0]]), explanation([[2.0, 1.0]], "lime")
+    rows = quality(shap, lime, score_at_least=0.9, instability_at_most=0.05).frame()
+    assert rows["reason"][0] == (
+        "LIME's simple model follows 80 % of the model's ups and downs around this case "
+        "(90 % needed); repeating LIME with other random draws moves its weights by 7 % on "
+        "average (up to 5 % accepted)"
+    )
+    nothing = explanation([[0.0, 0.0]], "lime")
+    flat = quality(explanation([[0.0, 0.0]]), nothing, instability_at_most=1.0).frame()
+    assert "its stability cannot be told" in flat["reason"][0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"beats_random_at_least": 0.5}, "beats_random was not measured; expected faithfulness"),
+        ({"score_at_least": 0.5}, "score was not measured; expected a LIME explanation"),
+        ({"relative_sensitivity_at_most": 0.5}, "expected stability under noise"),
+        ({"beats_random_at_least": 50.0}, "beats_random_at_least is 50.0; expected a share"),
+        ({"instability_at_most": -1.0}, "instability_at_most is -1.0; expected a number"),
+        ({"faithfulness": faithful([0.5, 0.5])}, "faithfulness is of other rows"),
+        ({"stability": stable([0.5, 0.5], [0.5, 0.5])}, "stability is of other rows"),
+    ],
+)
+def test_bars_without_a_measure_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        quality(explanation([[1.0, 2.0]]), **arguments)
