@@ -21,6 +21,7 @@ __all__ = [
     "check_share",
     "feature_grid",
     "feature_of",
+    "features_used",
     "notes_html",
     "read_subject",
     "value_words",
@@ -30,6 +31,8 @@ FloatArray = npt.NDArray[np.float64]
 
 BATCH_ROWS = 50_000
 MOST_CATEGORIES = 30
+USED_ROWS = 200
+USED_SHUFFLES = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +113,31 @@ def ask_with(output: ModelOutput, rows: pd.DataFrame, feature: Any, values: Any)
         repeated[feature] = part.take(np.repeat(np.arange(len(part)), n))
         asked[:, start : start + len(part)] = output(repeated).reshape(len(part), n).T
     return asked
+
+
+def features_used(
+    output: ModelOutput, rows: pd.DataFrame, *, random_state: int
+) -> npt.NDArray[np.bool_]:
+    """Which features change the output of some row when shuffled among the rows, shape (p,).
+
+    Up to 200 rows, five shuffles each. A feature that could only matter for
+    values that none of these rows has is not found.
+    """
+    some = sample_rows(rows, USED_ROWS, random_state=random_state)
+    before = output(some)
+    rng = np.random.default_rng(random_state)
+    used = np.zeros(rows.shape[1], dtype=bool)
+    for j, name in enumerate(rows.columns):
+        for _ in range(USED_SHUFFLES):
+            # Values of all rows, so that a rare one has its chance.
+            source = rng.permutation(len(rows))[: len(some)]
+            moved = some.copy()
+            moved[name] = rows[name].array.take(source)
+            # Rounding of a matrix product is no use of the feature.
+            if not np.allclose(output(moved), before, rtol=1e-12, atol=1e-15):
+                used[j] = True
+                break
+    return used
 
 
 def feature_grid(

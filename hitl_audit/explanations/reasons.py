@@ -1,0 +1,410 @@
+"""Principal reasons of denials (adverse action), from attributions. Describes; decides nothing.
+
+Equal Credit Opportunity Act, Regulation B, 12 CFR 1002.9(b)(2): the reasons
+must be specific and indicate the principal ones. The official interpretation
+of 9(b)(2): more than four are not likely to help (comment 1); reasons relate
+only to factors actually scored, and no principal reason may be left out
+(comment 4); no one method is required, two named ones compare the applicant
+with those at or slightly above the minimum passing score, or with all
+applicants (comment 5). Here the comparison is the background of SHAP values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from hitl_audit.charts import Chart, Series, to_plotly
+from hitl_audit.errors import InputError, did_you_mean
+from hitl_audit.explanations.asking import (
+    check_integers,
+    check_share,
+    features_used,
+    notes_html,
+    read_subject,
+)
+from hitl_audit.explanations.explain import explain
+from hitl_audit.explanations.explanation import BOOTSTRAP, bootstrap_means
+from hitl_audit.explanations.model_output import Scale
+from hitl_audit.explanations.raw_features import hash_order, is_number, sample_rows
+from hitl_audit.explanations.reason_texts import ReasonText, check_texts, reason_text
+
+__all__ = ["Reasons", "adverse_action_reasons"]
+
+FloatArray = npt.NDArray[np.float64]
+Comparison = Literal["all", "just above the cut-off"]
+
+# Attributions are checked against the model to 1e-6: less is not a reason.
+LEAST = 1e-6
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Reasons:
+    """Up to ``at_most`` principal reasons for each denied case.
+
+    Attributes:
+        reasons: one line per case and reason; see :meth:`frame`.
+        per_case: one line per denied case; see :meth:`cases`.
+        compare_with: ``"all"`` or ``"just above the cut-off"``.
+        compared_rows: size of the group that cases are compared with.
+        at_most: most reasons per case.
+        n_backgrounds: other backgrounds that stability was measured with.
+        unused: features of X that do not change the output.
+        output_words: what is attributed: ``probability of 1``.
+        random_state: seed.
+        notes: what a reader must know about these reasons.
+    """
+
+    reasons: pd.DataFrame
+    per_case: pd.DataFrame
+    compare_with: Comparison
+    compared_rows: int
+    at_most: int
+    n_backgrounds: int
+    unused: tuple[str, ...]
+    output_words: str
+    random_state: int
+    notes: tuple[str, ...]
+
+    def frame(self) -> pd.DataFrame:
+        """case, rank, feature, feature_value, text, attribution (< 0 pushes to denial), stability.
+
+        ``stability`` is the share of the other backgrounds with which the
+        feature is among the reasons of the case again.
+        """
+        return self.reasons.copy()
+
+    def cases(self) -> pd.DataFrame:
+        """case, output, n_reasons, stability (mean over its reasons), first_stays, note.
+
+        ``first_stays`` is the share of the other backgrounds with the same
+        first reason. Both are NaN for a case without a reason.
+        """
+        return self.per_case.copy()
+
+    def stability(self, confidence: float = 0.95) -> pd.DataFrame:
+        """measure, value, low, high, n, interval: means over the cases that have a reason.
+
+        Raises:
+            InputError: confidence is not between 0 and 1.
+        """
+        check_share("confidence", confidence)
+        lines = []
+        for name, meaning in (
+            ("stability", "mean share of a case's reasons that stay with another background"),
+            ("first_stays", "mean share of other backgrounds with the same first reason"),
+        ):
+            values = self.per_case[name].dropna().to_numpy(dtype=np.float64)
+            low, high, mean = np.nan, np.nan, np.nan
+            if len(values):
+                mean = float(values.mean())
+                bounds = bootstrap_means(
+                    values[:, np.newaxis], confidence=confidence, random_state=self.random_state
+                )
+                low, high = float(bounds[0][0]), float(bounds[1][0])
+            method = BOOTSTRAP.replace("rows", "cases")
+            lines.append((name, mean, low, high, len(values), method, meaning))
+        columns = ["measure", "value", "low", "high", "n", "interval", "meaning"]
+        return pd.DataFrame(lines, columns=columns)
+
+    def words(self, case: Hashable) -> str:
+        """The reasons of one case as they may be told, most important first.
+
+        Raises:
+            InputError: the case is not among the denied ones.
+        """
+        if case not in set(self.per_case["case"]):
+            raise InputError(f"case is {case!r}; it is not among the denied cases")
+        mine = self.reasons[self.reasons["case"] == case]
+        note = str(self.per_case.loc[self.per_case["case"] == case, "note"].iloc[0])
+        listed = "; ".join(f"{r}. {t}" for r, t in zip(mine["rank"], mine["text"], strict=True))
+        return " ".join(filter(None, [f"{listed}." if listed else "", note]))
+
+    def chart(self) -> Chart:
+        """How often each feature is a reason, and how often the first one."""
+        n = len(self.per_case)
+        counted = self.reasons["feature"].value_counts()
+        first = self.reasons.loc[self.reasons["rank"] == 1, "feature"].value_counts()
+        names = counted.index[:10].tolist()
+        stable = self.stability().iloc[0]
+        message = (
+            f"Reasons of {n:,} denied cases, compared with {self._compared}"
+            + (f"; most often {names[0]}" if names else "; none has a reason")
+            + (
+                f". With another background {stable['value']:.0%} of a case's reasons stay "
+                f"({stable['low']:.0%} to {stable['high']:.0%})"
+                if stable["n"]
+                else ""
+            )
+        )
+        numbers = ", ".join(f"{f} in {counted[f] / n:.0%}" for f in names)
+        series = tuple(
+            Series(label, tuple(names), tuple(float(k.get(f, 0)) / n for f in names))
+            for label, k in (("among the reasons", counted), ("first reason", first))
+        )
+        alt = f"{message}. {numbers}."
+        return Chart("bars", message, alt, "share of denied cases", series, percent=True)
+
+    def plot(self) -> Any:
+        """:meth:`chart` as a plotly figure."""
+        return to_plotly(self.chart())
+
+    @property
+    def _compared(self) -> str:
+        who = "all applicants" if self.compare_with == "all" else "those just above the cut-off"
+        return f"{who} ({self.compared_rows:,} rows)"
+
+    def __repr__(self) -> str:
+        return (
+            f"<Reasons: {len(self.per_case)} denied cases, up to {self.at_most} reasons each, "
+            f"compared with {self._compared}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return notes_html(self, self.stability().drop(columns="interval"), self.notes)
+
+
+def adverse_action_reasons(
+    model: Any,
+    X: Any,
+    *,
+    decisions: Any,
+    denied: Any = 0,
+    compare_with: Comparison = "all",
+    at_most: int = 4,
+    texts: Mapping[str, ReasonText] | None = None,
+    higher_output: Literal["approves", "denies"] = "approves",
+    output: Any = None,
+    scale: Scale = "probability",
+    just_above: float = 0.1,
+    background_rows: int = 100,
+    n_backgrounds: int = 4,
+    random_state: int = 0,
+) -> Reasons:
+    """The principal reasons of every denied case.
+
+    A reason is a feature whose SHAP value pushes the case towards denial,
+    measured from the average output of the comparison group:
+
+    - ``"all"``: all rows of X, a sample of ``background_rows`` of them;
+    - ``"just above the cut-off"``: the approved rows with the outputs nearest
+      to denial, ``just_above`` of the approved ones but at least 20 (or all).
+
+    The group decides what counts as a reason: a weakness that all applicants
+    share is none against "all", and may be one against the just approved.
+
+    A feature that the model does not use is never a reason: every feature is
+    shuffled among the rows, and only one that changes some output counts as
+    used. Stability repeats everything with other backgrounds, drawn with
+    replacement from the comparison group, and other seeds.
+
+    Args:
+        model: as in ``explain``.
+        X: raw rows of all applicants; the index names the cases.
+        decisions: (rows,) the decision on each row.
+        denied: the value in ``decisions`` that is a denial.
+        compare_with: the comparison group.
+        at_most: most reasons per case.
+        texts: feature → what is told. A text, or a mapping: for numbers by
+            ``"below"`` and ``"above"`` (the comparison group's median; equal is
+            below), for other values by the value as shown; ``"missing"``; and
+            ``"otherwise"``. Every feature that the model uses needs one,
+            because no principal reason may be left out. ``None`` tells the
+            features' names.
+        higher_output: whether a higher output approves or denies.
+        output: as in ``explain``.
+        scale: as in ``explain``.
+        just_above: share of the approved rows that are just above the cut-off.
+        background_rows: rows of the comparison group used at a time.
+        n_backgrounds: other backgrounds for the stability, at least 1.
+        random_state: seed.
+
+    Raises:
+        InputError: an argument cannot be used, no case is denied, none is
+            approved for ``"just above the cut-off"``, or a used feature has no text.
+        ExplanationError: no explanation agrees with the model.
+    """
+    _check(compare_with, higher_output, at_most, background_rows, n_backgrounds, just_above)
+    subject = read_subject(model, X, output=output, scale=scale, random_state=random_state)
+    rows, what = subject.rows, subject.output
+    is_denied = _denials(rows, decisions, denied)
+    if not rows.index.is_unique:
+        raise InputError("X has an index with repeated labels; expected one label per case")
+    used = features_used(what, rows, random_state=random_state)
+    names = [str(c) for c in rows.columns]
+    check_texts(texts, rows.columns, used)
+    outputs = what(rows)
+    sign = 1.0 if higher_output == "approves" else -1.0
+    group = rows
+    if compare_with != "all":
+        group = _just_above(rows, sign * outputs, ~is_denied, just_above)
+    cases = rows[is_denied]
+
+    def attributions(background: pd.DataFrame, seed: int) -> FloatArray:
+        found = explain(
+            model,
+            cases,
+            background=background,
+            output=what.label,
+            scale=scale,
+            random_state=seed,
+        )
+        return np.where(used, sign * found.values, 0.0)
+
+    first = sample_rows(group, background_rows, random_state=random_state)
+    values = attributions(first, random_state)
+    ranked = _top(values, at_most)
+    rng = np.random.default_rng(random_state)
+    stays = np.zeros(values.shape)
+    first_stays = np.zeros(len(values))
+    ordered = group.iloc[hash_order(group, random_state=random_state)]
+    for other in range(1, n_backgrounds + 1):
+        drawn = ordered.iloc[rng.integers(0, len(group), size=len(first))]
+        again = _top(attributions(drawn, random_state + other), at_most)
+        for i, places in enumerate(again):
+            stays[i, places] += 1 / n_backgrounds
+            first_stays[i] += bool(places[:1] and places[:1] == ranked[i][:1]) / n_backgrounds
+    medians = {c: float(group[c].median()) for c in rows.columns if is_number(rows[c])}
+    lines = [
+        (
+            cases.index[i],
+            rank,
+            names[j],
+            cases.iat[i, j],
+            reason_text(texts, names[j], cases.iat[i, j], medians.get(rows.columns[j])),
+            values[i, j],
+            min(stays[i, j], 1.0),
+        )
+        for i, places in enumerate(ranked)
+        for rank, j in enumerate(places, start=1)
+    ]
+    reasons = pd.DataFrame(
+        lines,
+        columns=["case", "rank", "feature", "feature_value", "text", "attribution", "stability"],
+    )
+    none = np.array([not places for places in ranked])
+    per_case = pd.DataFrame(
+        {
+            "case": cases.index,
+            "output": outputs[is_denied],
+            "n_reasons": [len(places) for places in ranked],
+            "stability": [
+                float(stays[i, places].mean()) if places else np.nan
+                for i, places in enumerate(ranked)
+            ],
+            "first_stays": np.where(none, np.nan, np.minimum(first_stays, 1.0)),
+            "note": [_case_note(len(places), at_most) for places in ranked],
+        }
+    )
+    unused = tuple(n for n, yes in zip(names, used, strict=True) if not yes)
+    result = Reasons(
+        reasons=reasons,
+        per_case=per_case,
+        compare_with=compare_with,
+        compared_rows=len(group),
+        at_most=at_most,
+        n_backgrounds=n_backgrounds,
+        unused=unused,
+        output_words=what.words,
+        random_state=random_state,
+        notes=_notes(compare_with, len(group), unused, texts, per_case, at_most),
+    )
+    return result
+
+
+def _check(
+    compare_with: Any,
+    higher_output: Any,
+    at_most: Any,
+    background_rows: Any,
+    n_backgrounds: Any,
+    just_above: Any,
+) -> None:
+    for name, value, accepted in (
+        ("compare_with", compare_with, get_args(Comparison)),
+        ("higher_output", higher_output, ("approves", "denies")),
+    ):
+        if value not in accepted:
+            raise InputError(
+                f'{name} is "{value}"; accepted: {", ".join(accepted)}'
+                f"{did_you_mean(str(value), accepted)}"
+            )
+    check_integers(
+        at_most=(at_most, 1),
+        background_rows=(background_rows, 2),
+        n_backgrounds=(n_backgrounds, 1),
+    )
+    check_share("just_above", just_above)
+
+
+def _denials(rows: pd.DataFrame, decisions: Any, denied: Any) -> Any:
+    taken = np.asarray(decisions)
+    if taken.shape != (len(rows),):
+        raise InputError(f"decisions has shape {taken.shape}; expected ({len(rows)},)")
+    found = np.asarray(taken == denied, dtype=bool)
+    if not found.any():
+        values = ", ".join(map(str, pd.unique(pd.Series(taken))[:5]))
+        raise InputError(f"denied is {denied!r}; no decision is that (found: {values})")
+    return found
+
+
+def _just_above(rows: pd.DataFrame, favour: FloatArray, approved: Any, share: float) -> Any:
+    places = np.flatnonzero(approved)
+    if len(places) < 2:
+        raise InputError(
+            f'compare_with is "just above the cut-off"; {len(places)} cases are not denied, '
+            "expected at least 2"
+        )
+    size = min(len(places), max(20, round(share * len(places))))
+    order = places[np.argsort(favour[places], kind="stable")]
+    return rows.iloc[order[:size]]
+
+
+def _top(values: FloatArray, at_most: int) -> list[list[int]]:
+    """Per row the features that push most to denial, strongest first."""
+    order = np.argsort(values, axis=1, kind="stable")[:, :at_most]
+    return [[int(j) for j in places if values[i, j] < -LEAST] for i, places in enumerate(order)]
+
+
+def _case_note(found: int, at_most: int) -> str:
+    if found == 0:
+        return "No feature pushes this case towards denial against this comparison group."
+    if found < at_most:
+        return f"Only {found} feature{'s push' if found > 1 else ' pushes'} towards denial."
+    return ""
+
+
+def _notes(
+    compare_with: str,
+    size: int,
+    unused: tuple[str, ...],
+    texts: Mapping[str, ReasonText] | None,
+    per_case: pd.DataFrame,
+    at_most: int,
+) -> tuple[str, ...]:
+    whom = (
+        f"all {size:,} applicants"
+        if compare_with == "all"
+        else f"the {size:,} approved applicants nearest to the cut-off"
+    )
+    notes = [
+        f"a reason is measured against the average output of {whom}; another comparison group can "
+        f"give other reasons",
+        "the reasons are the model's: where a person decided, the person's reasons are to be told",
+        "whether a reason is specific enough to be told, and lawful, is for people to judge",
+    ]
+    if unused:
+        notes.append(
+            f"never a reason, because shuffling them changed no output: {', '.join(unused)}"
+        )
+    if texts is None:
+        notes.append("no texts are configured: the features' names are shown instead")
+    few = int((per_case["n_reasons"] < at_most).sum())
+    if few:
+        notes.append(f"{few:,} of {len(per_case):,} denied cases have fewer than {at_most} reasons")
+    return tuple(notes)
