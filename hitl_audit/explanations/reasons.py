@@ -254,10 +254,12 @@ def adverse_action_reasons(
             scale=scale,
             random_state=seed,
         )
-        return np.where(used, sign * found.values, 0.0)
+        return sign * found.values
 
     first = sample_rows(group, background_rows, random_state=random_state)
-    values = attributions(first, random_state)
+    raw = attributions(first, random_state)
+    dropped = float(np.abs(raw[:, ~used]).max(initial=0.0))
+    values = np.where(used, raw, 0.0)
     ranked = _top(values, at_most)
     rng = np.random.default_rng(random_state)
     stays = np.zeros(values.shape)
@@ -265,7 +267,7 @@ def adverse_action_reasons(
     ordered = group.iloc[hash_order(group, random_state=random_state)]
     for other in range(1, n_backgrounds + 1):
         drawn = ordered.iloc[rng.integers(0, len(group), size=len(first))]
-        again = _top(attributions(drawn, random_state + other), at_most)
+        again = _top(np.where(used, attributions(drawn, random_state + other), 0.0), at_most)
         for i, places in enumerate(again):
             stays[i, places] += 1 / n_backgrounds
             first_stays[i] += bool(places[:1] and places[:1] == ranked[i][:1]) / n_backgrounds
@@ -312,7 +314,7 @@ def adverse_action_reasons(
         unused=unused,
         output_words=what.words,
         random_state=random_state,
-        notes=_notes(compare_with, len(group), unused, texts, per_case, at_most),
+        notes=_notes(compare_with, len(group), unused, dropped, texts, per_case, at_most),
     )
     return result
 
@@ -383,6 +385,7 @@ def _notes(
     compare_with: str,
     size: int,
     unused: tuple[str, ...],
+    dropped: float,
     texts: Mapping[str, ReasonText] | None,
     per_case: pd.DataFrame,
     at_most: int,
@@ -400,7 +403,8 @@ def _notes(
     ]
     if unused:
         notes.append(
-            f"never a reason, because shuffling them changed no output: {', '.join(unused)}"
+            f"never a reason, because shuffling them changed no output: {', '.join(unused)} (their "
+            f"largest attribution was {dropped:.2g})"
         )
     if texts is None:
         notes.append("no texts are configured: the features' names are shown instead")
