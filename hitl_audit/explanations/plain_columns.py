@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,16 @@ from hitl_audit.slices.conditions import Condition, cells_of, described
 
 __all__ = ["PlainColumns", "Step", "tree_paths"]
 
-Step = tuple[int, float, bool]
-"""One split on a path: column, threshold, and whether the value is at most the threshold."""
-
 EVERYTHING = "all rows"
+
+
+class Step(NamedTuple):
+    """One split on a path: is the column at most the threshold, and do missing values go there?"""
+
+    column: int
+    threshold: float
+    below: bool
+    missing: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +94,7 @@ class PlainColumns:
         """A path in words, one range per number: ``income above 3 and job is not nurse``."""
         ranges: dict[int, list[float | None]] = {}
         words: dict[int, str] = {}
-        for column, threshold, below in path:
+        for column, threshold, below, _ in path:
             condition = self.conditions[column]
             if condition is not None:
                 words[column] = condition.negated if below else condition.words
@@ -115,5 +121,6 @@ def tree_paths(tree: Any) -> Iterator[tuple[int, tuple[Step, ...]]]:
             yield node, path
             continue
         column, threshold = int(tree.feature[node]), float(tree.threshold[node])
-        stack.append((right, (*path, (column, threshold, False))))
-        stack.append((left, (*path, (column, threshold, True))))
+        to_left = bool(tree.missing_go_to_left[node])
+        stack.append((right, (*path, Step(column, threshold, False, not to_left))))
+        stack.append((left, (*path, Step(column, threshold, True, to_left))))
