@@ -160,6 +160,7 @@ def rule_for_case(
     scale: Scale = "probability",
     confidence: float = 0.95,
     random_state: int = 0,
+    feature_names: Sequence[str] | None = None,
 ) -> Rule:
     """The shortest rule found that keeps the model's decision on a case, most rows covered.
 
@@ -185,6 +186,7 @@ def rule_for_case(
         scale: as in ``explain``.
         confidence: of every interval.
         random_state: seed.
+        feature_names: names for the columns of an array.
 
     Raises:
         InputError: an argument cannot be used.
@@ -198,7 +200,14 @@ def rule_for_case(
     )
     check_share("precision_at_least", precision_at_least)
     check_share("confidence", confidence)
-    subject = read_subject(model, X, output=output, scale=scale, random_state=random_state)
+    subject = read_subject(
+        model,
+        X,
+        output=output,
+        scale=scale,
+        feature_names=feature_names,
+        random_state=random_state,
+    )
     rows, row = _case(subject.rows, case)
     what = subject.output
     is_high = bool(what(row)[0] >= threshold)

@@ -13,11 +13,10 @@ import pandas as pd
 from hitl_audit.charts import Chart, Series, to_plotly
 from hitl_audit.errors import InputError, did_you_mean
 from hitl_audit.explanations.asking import check_integers, check_share, notes_html, read_subject
-from hitl_audit.explanations.explanation import BOOTSTRAP, RESAMPLES, bootstrap_means
+from hitl_audit.explanations.fidelity import fidelity_to
 from hitl_audit.explanations.model_output import Scale
 from hitl_audit.explanations.plain_columns import PlainColumns, tree_paths
 from hitl_audit.explanations.raw_features import hash_order
-from hitl_audit.intervals import Count, wilson
 
 __all__ = ["Surrogate", "surrogate"]
 
@@ -222,7 +221,7 @@ def surrogate(
     else:
         estimator = _sum(table, said, max_terms)
     mine = np.asarray(estimator.predict(columns.table(tested)), dtype=np.float64)
-    measures = _fidelity(truth, mine, threshold, confidence, random_state)
+    measures = fidelity_to(truth, mine, threshold, confidence, random_state)
     r2 = measures.iloc[0]
     follows = bool(r2["low"] >= fidelity_at_least)
     if kind == "tree":
@@ -296,57 +295,6 @@ def _sum(table: pd.DataFrame, said: FloatArray, max_terms: int) -> Any:
         fitted.coef_[chosen] = short.coef_
         fitted.intercept_ = float(short.intercept_)
     return fitted
-
-
-def _fidelity(
-    truth: FloatArray,
-    mine: FloatArray,
-    threshold: float | None,
-    confidence: float,
-    random_state: int,
-) -> pd.DataFrame:
-    n = len(truth)
-    wrong = (truth - mine) ** 2
-    counts = np.random.default_rng(random_state).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
-    tail = (1 - confidence) / 2
-    value = _r2(np.ones((1, n)), truth, wrong)[0]
-    drawn = _r2(counts.astype(np.float64), truth, wrong)
-    low, high = np.nan, np.nan
-    if np.isfinite(drawn).all():
-        low, high = (float(v) for v in np.quantile(drawn, [tail, 1 - tail]))
-    error = np.abs(truth - mine)
-    bounds = bootstrap_means(error[:, np.newaxis], confidence=confidence, random_state=random_state)
-    lines = [
-        ("r2", float(value), low, high, n, BOOTSTRAP,
-         "1 − squared error to the model / variance of the model's output"),
-        ("mean_error", float(error.mean()), float(bounds[0][0]), float(bounds[1][0]), n, BOOTSTRAP,
-         "mean absolute difference to the model's output"),
-    ]  # fmt: skip
-    if threshold is not None:
-        high_output = truth >= threshold
-        agreed = Count(int((high_output == (mine >= threshold)).sum()), n)
-        ends = wilson(agreed, confidence=confidence) or (np.nan, np.nan)
-        common = max(float(high_output.mean()), 1 - float(high_output.mean()))
-        lines += [
-            ("agreement", agreed.successes / n, *ends, n, "Wilson",
-             f"share of rows on the same side of {threshold:g} as the model"),
-            ("agreement of a constant", common, np.nan, np.nan, n, "",
-             "the same share if always the model's commoner decision were said"),
-        ]  # fmt: skip
-    names = ["measure", "value", "low", "high", "n", "interval", "meaning"]
-    return pd.DataFrame(lines, columns=names)
-
-
-def _r2(weights: FloatArray, truth: FloatArray, wrong: FloatArray) -> FloatArray:
-    """R² under row weights; of a constant output it is 1 if met exactly, else undefined."""
-    centred = truth - truth.mean()
-    n = weights.sum(axis=1)
-    total = weights @ centred**2 - (weights @ centred) ** 2 / n
-    error = weights @ wrong
-    scale = 1e-12 * max(1.0, float((truth**2).sum()))
-    out = np.where(error <= scale, 1.0, np.nan)
-    np.divide(total - error, total, out=out, where=total > scale)
-    return np.asarray(out, dtype=np.float64)
 
 
 def _rules(
