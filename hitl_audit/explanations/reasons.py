@@ -7,6 +7,8 @@ only to factors actually scored, and no principal reason may be left out
 (comment 4); no one method is required, two named ones compare the applicant
 with those at or slightly above the minimum passing score, or with all
 applicants (comment 5). Here the comparison is the background of SHAP values.
+For an additive scorecard the SHAP value of a factor is the applicant's points
+for it minus the average points of the comparison group: those two methods.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ FloatArray = npt.NDArray[np.float64]
 
 TOLERANCE = 1e-6
 GRID = 50
+SHOWN = 15
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,11 +62,9 @@ class Coefficients:
         return self.terms.copy()
 
     def chart(self) -> Chart:
-        """Slopes per sd, and values against their reference, of the strongest 15 terms."""
+        """Slopes per sd and values against their reference: the first 15 terms of the frame."""
         table = self.terms.assign(shown=self.terms["per_sd"].fillna(self.terms["effect"]))
-        table = table[table["against"] != table["term"]]
-        order = table["shown"].abs().sort_values(ascending=False, kind="stable").index[:15]
-        table = table.loc[order]
+        table = table[table["against"] != table["term"]].iloc[:SHOWN]
         names = tuple(
             f"{f}, per sd" if k == "slope" else f"{f}: {t} (not {a})"
             for f, t, k, a in zip(
