@@ -18,6 +18,7 @@ __all__ = [
     "Subject",
     "ask_with",
     "check_integers",
+    "check_order",
     "check_share",
     "feature_grid",
     "feature_of",
@@ -223,6 +224,18 @@ def notes_html(result: Any, table: pd.DataFrame, notes: Sequence[str]) -> str:
     lines = "".join(f"<li>{escape(note)}</li>" for note in notes)
     page = table.to_html(index=False, border=0, float_format="{:.4g}".format)
     return f"<p>{escape(repr(result)[1:-1])}</p>{page}<ul>{lines}</ul>"
+
+
+def check_order(name: str, values: Any, rows: pd.DataFrame) -> None:
+    """A Series that has the rows' labels has them in the rows' order: values go by place.
+
+    Raises:
+        InputError: the same labels in another order.
+    """
+    if not isinstance(values, pd.Series) or len(values) != len(rows):
+        return
+    if not values.index.equals(rows.index) and set(values.index) == set(rows.index):
+        raise InputError(f"{name} has the labels of X in another order; expected the same order")
 
 
 def check_integers(**limits: tuple[Any, int]) -> None:

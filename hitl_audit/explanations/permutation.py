@@ -18,6 +18,7 @@ from hitl_audit.charts import Chart, Series, to_plotly
 from hitl_audit.errors import InputError, did_you_mean
 from hitl_audit.explanations.asking import (
     check_integers,
+    check_order,
     check_share,
     notes_html,
     read_subject,
@@ -163,7 +164,7 @@ def permutation_importance(
         feature_names=feature_names,
         random_state=random_state,
     )
-    truth = _truth(subject.output, len(subject.rows), y)
+    truth = _truth(subject.output, subject.rows, y)
     if metric is None:
         metric = "r2" if scale == "value" else "roc_auc"
     name, judge = _metric(metric, scale)
@@ -229,7 +230,9 @@ class _Asked:
         return self.judge(y, self.output(X))
 
 
-def _truth(output: ModelOutput, n: int, y: Any) -> Any:
+def _truth(output: ModelOutput, rows: pd.DataFrame, y: Any) -> Any:
+    check_order("y", y, rows)
+    n = len(rows)
     taken = pd.Series(np.asarray(y))
     if len(taken) != n:
         raise InputError(f"y has {len(taken)} values; X has {n} rows")

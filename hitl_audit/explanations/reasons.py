@@ -23,6 +23,7 @@ import pandas as pd
 from hitl_audit.errors import InputError, did_you_mean
 from hitl_audit.explanations.asking import (
     check_integers,
+    check_order,
     check_share,
     features_used,
     read_subject,
@@ -228,6 +229,7 @@ def _check(
 
 
 def _denials(rows: pd.DataFrame, decisions: Any, denied: Any) -> Any:
+    check_order("decisions", decisions, rows)
     taken = np.asarray(decisions)
     if taken.shape != (len(rows),):
         raise InputError(f"decisions has shape {taken.shape}; expected ({len(rows)},)")

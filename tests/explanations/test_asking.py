@@ -137,3 +137,16 @@ def test_grid_takes_values_that_occur() -> None:
 )
 def test_values_in_words(value: Any, words: str) -> None:
     assert value_words(value) == words
+
+
+def test_labels_in_another_order_are_refused() -> None:
+    rows = pd.DataFrame({"a": np.arange(40.0)}, index=[f"P{i}" for i in range(40)])
+    turned = pd.Series(np.arange(40) % 2, index=rows.index)[::-1]
+
+    def tell(frame: pd.DataFrame) -> FloatArray:
+        return np.asarray(frame["a"], dtype=np.float64)
+
+    with pytest.raises(InputError, match="y has the labels of X in another order"):
+        permutation_importance(tell, rows, turned, scale="value")
+    with pytest.raises(InputError, match="decisions has the labels of X in another order"):
+        adverse_action_reasons(tell, rows, decisions=turned, scale="value")
