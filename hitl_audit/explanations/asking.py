@@ -57,14 +57,15 @@ def read_subject(
     X: Any,
     *,
     output: Any,
-    scale: str,
+    scale: str | None,
     feature_names: Sequence[str] | None = None,
     max_rows: int | None = None,
     random_state: int = 0,
 ) -> Subject:
     """Check a model and its raw rows, and say which output is looked at.
 
-    Of more than ``max_rows`` rows those with the smallest seeded hashes are taken.
+    Without ``scale`` a regressor is looked at on its value, all else on the
+    probability. Of more than ``max_rows`` rows those with the smallest seeded hashes are taken.
 
     Raises:
         InputError: a bad number, or as :func:`resolve_output` and :func:`as_frame`.
@@ -77,6 +78,9 @@ def read_subject(
         not isinstance(X, pd.DataFrame) or hasattr(model, "n_features_in_")
     )
     rows = as_frame(X, name="X", feature_names=feature_names if named is None else named)
+    if scale is None:
+        only_predicts = hasattr(model, "predict") and not hasattr(model, "predict_proba")
+        scale = "value" if only_predicts and not hasattr(model, "classes_") else "probability"
     what = resolve_output(model, output=output, scale=scale, as_array=as_array)
     notes: tuple[str, ...] = ()
     if max_rows is not None and len(rows) > max_rows:

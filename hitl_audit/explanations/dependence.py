@@ -184,7 +184,7 @@ def partial_dependence(
     grid: int | Sequence[Any] = 20,
     kind: Kind = "both",
     output: Any = None,
-    scale: Scale = "probability",
+    scale: Scale | None = None,
     confidence: float = 0.95,
     max_rows: int | None = 1000,
     random_state: int = 0,
@@ -203,7 +203,8 @@ def partial_dependence(
         grid: number of points (values that occur, at even quantiles), or the values.
         kind: what the chart shows; ``"average"`` keeps no ICE.
         output: as in ``explain``.
-        scale: as in ``explain``.
+        scale: as in ``explain``; by default the value of a regressor and the
+            probability of all else.
         confidence: of the pointwise intervals.
         max_rows: of more rows, this many are sampled; ``None`` takes all.
         random_state: seed.

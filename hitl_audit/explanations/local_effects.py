@@ -122,7 +122,7 @@ def accumulated_local_effects(
     *,
     grid: int = 20,
     output: Any = None,
-    scale: Scale = "probability",
+    scale: Scale | None = None,
     confidence: float = 0.95,
     max_rows: int | None = 5000,
     random_state: int = 0,
@@ -147,7 +147,8 @@ def accumulated_local_effects(
         feature: a column of X.
         grid: number of points, at quantiles of the values.
         output: as in ``explain``.
-        scale: as in ``explain``.
+        scale: as in ``explain``; by default the value of a regressor and the
+            probability of all else.
         confidence: of the pointwise percentile bootstrap over rows.
         max_rows: of more rows, this many are sampled; ``None`` takes all.
         random_state: seed.

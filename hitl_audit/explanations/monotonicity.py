@@ -125,7 +125,7 @@ def monotonicity(
     grid: int = 20,
     tolerance: float = 1e-9,
     output: Any = None,
-    scale: Scale = "probability",
+    scale: Scale | None = None,
     confidence: float = 0.95,
     max_rows: int | None = 1000,
     random_state: int = 0,
@@ -145,7 +145,8 @@ def monotonicity(
         grid: points per number, values that occur at even quantiles.
         tolerance: see above, ≥ 0, on the scale of the output.
         output: as in ``explain``.
-        scale: as in ``explain``.
+        scale: as in ``explain``; by default the value of a regressor and the
+            probability of all else.
         confidence: of the intervals.
         max_rows: of more rows, this many are sampled; ``None`` takes all.
         random_state: seed of that sample.

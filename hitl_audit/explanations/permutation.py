@@ -128,7 +128,7 @@ def permutation_importance(
     metric: str | Metric | None = None,
     n_repeats: int = 10,
     output: Any = None,
-    scale: Scale = "probability",
+    scale: Scale | None = None,
     confidence: float = 0.95,
     random_state: int = 0,
     feature_names: Sequence[str] | None = None,
@@ -145,7 +145,8 @@ def permutation_importance(
             default ``"roc_auc"``, for a value ``"r2"``.
         n_repeats: shuffles per feature, at least 2.
         output: as in ``explain``.
-        scale: as in ``explain``.
+        scale: as in ``explain``; by default the value of a regressor and the
+            probability of all else.
         confidence: of the intervals.
         random_state: seed.
         feature_names: names for the columns of an array.
@@ -166,8 +167,8 @@ def permutation_importance(
     )
     truth = _truth(subject.output, subject.rows, y)
     if metric is None:
-        metric = "r2" if scale == "value" else "roc_auc"
-    name, judge = _metric(metric, scale)
+        metric = "r2" if subject.output.scale == "value" else "roc_auc"
+    name, judge = _metric(metric, subject.output.scale)
     from scipy.stats import t
     from sklearn.inspection import permutation_importance as shuffled
 

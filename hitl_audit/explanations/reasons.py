@@ -53,7 +53,7 @@ def adverse_action_reasons(
     texts: Mapping[str, ReasonText] | None = None,
     higher_output: Literal["approves", "denies"] = "approves",
     output: Any = None,
-    scale: Scale = "probability",
+    scale: Scale | None = None,
     just_above: float = 0.1,
     background_rows: int = 100,
     n_backgrounds: int = 4,
@@ -92,7 +92,8 @@ def adverse_action_reasons(
             features' names.
         higher_output: whether a higher output approves or denies.
         output: as in ``explain``.
-        scale: as in ``explain``.
+        scale: as in ``explain``; by default the value of a regressor and the
+            probability of all else.
         just_above: share of the approved rows that are just above the cut-off.
         background_rows: rows of the comparison group used at a time.
         n_backgrounds: other backgrounds for the stability, at least 1.
@@ -135,7 +136,7 @@ def adverse_action_reasons(
             background=background,
             feature_names=names if what.as_array else None,
             output=what.label,
-            scale=scale,
+            scale=what.scale,
             random_state=seed,
         )
         return sign * found.values

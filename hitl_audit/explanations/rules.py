@@ -157,7 +157,7 @@ def rule_for_case(
     beam: int = 4,
     n_draws: int = 2000,
     output: Any = None,
-    scale: Scale = "probability",
+    scale: Scale | None = None,
     confidence: float = 0.95,
     random_state: int = 0,
     feature_names: Sequence[str] | None = None,
@@ -183,7 +183,8 @@ def rule_for_case(
         beam: rules kept per length.
         n_draws: fresh draws for the confirmation, at least 100.
         output: as in ``explain``.
-        scale: as in ``explain``.
+        scale: as in ``explain``; by default the value of a regressor and the
+            probability of all else.
         confidence: of every interval.
         random_state: seed.
         feature_names: names for the columns of an array.

@@ -150,7 +150,7 @@ def surrogate(
     fidelity_at_least: float = 0.8,
     held_out: float = 0.3,
     output: Any = None,
-    scale: Scale = "probability",
+    scale: Scale | None = None,
     confidence: float = 0.95,
     max_rows: int | None = 5000,
     random_state: int = 0,
@@ -174,7 +174,8 @@ def surrogate(
         fidelity_at_least: the bar for R².
         held_out: share of the rows it is tested on.
         output: as in ``explain``.
-        scale: as in ``explain``.
+        scale: as in ``explain``; by default the value of a regressor and the
+            probability of all else.
         confidence: of every interval.
         max_rows: of more rows, this many are sampled; ``None`` takes all.
         random_state: seed.
@@ -211,8 +212,9 @@ def surrogate(
     order = hash_order(rows, random_state=random_state)
     count = max(20, round(held_out * len(rows)))
     tested, fitted = rows.iloc[order[:count]], rows.iloc[order[count:]]
-    if threshold is None and scale != "value":
-        threshold = 0.5 if scale == "probability" else 0.0
+    asked = subject.output.scale
+    if threshold is None and asked != "value":
+        threshold = 0.5 if asked == "probability" else 0.0
     columns = PlainColumns.of(fitted)
     said, truth = subject.output(fitted), subject.output(tested)
     table = columns.table(fitted)

@@ -96,7 +96,7 @@ def coefficients(
     X: Any,
     *,
     output: Any = None,
-    scale: Scale = "log-odds",
+    scale: Scale | None = None,
     feature_names: Sequence[str] | None = None,
 ) -> Coefficients:
     """The effects of a linear or logistic model in the units of its raw features.
@@ -111,23 +111,25 @@ def coefficients(
         model: a linear or (binary) logistic model, or a Pipeline that ends in one.
         X: raw rows, a DataFrame or a 2-D array.
         output: as in ``explain``.
-        scale: ``"log-odds"`` for a classifier, ``"value"`` for a regressor.
+        scale: by default ``"log-odds"`` of a classifier and ``"value"`` of a regressor.
         feature_names: names for the columns of an array.
 
     Raises:
         InputError: an argument cannot be used, or the model is not linear on this scale.
         ExplanationError: the coefficients do not give the model's output.
     """
+    if scale is None and hasattr(model, "predict_proba"):
+        scale = "log-odds"  # where a classifier can be linear
     subject = read_subject(model, X, output=output, scale=scale, feature_names=feature_names)
     rows, what = subject.rows, subject.output
     encoding = read_encoding(model, rows, as_array=what.as_array)
     coef = getattr(encoding.estimator, "coef_", None)
-    if coef is None or np.size(coef) != len(encoding.source) or scale == "probability":
+    if coef is None or np.size(coef) != len(encoding.source) or what.scale == "probability":
         raise InputError(
-            f'model ends in {type(encoding.estimator).__name__} with scale="{scale}"; expected one '
-            f'row of coefficients, and scale="log-odds" or "value"'
+            f'model ends in {type(encoding.estimator).__name__} with scale="{what.scale}"; '
+            f'expected one row of coefficients, and scale="log-odds" or "value"'
         )
-    sign = -1.0 if scale == "log-odds" and what.position == 0 else 1.0
+    sign = -1.0 if what.scale == "log-odds" and what.position == 0 else 1.0
     weights = sign * np.ravel(np.asarray(coef, dtype=np.float64))
     level = sign * float(np.ravel(encoding.estimator.intercept_)[0])
     parts = encoding.fold(encoding.transform(rows) * weights)

@@ -85,7 +85,7 @@ def tree_rules(
     X: Any,
     *,
     output: Any = None,
-    scale: Scale = "probability",
+    scale: Scale | None = None,
     max_leaves: int = 200,
     feature_names: Sequence[str] | None = None,
 ) -> TreeRules:
@@ -98,7 +98,7 @@ def tree_rules(
         model: a scikit-learn decision tree, or a Pipeline that ends in one.
         X: raw rows, a DataFrame or a 2-D array; its index names the cases.
         output: as in ``explain``.
-        scale: ``"probability"``, or ``"value"`` for a regressor.
+        scale: ``"probability"``, or ``"value"``, the default for a regressor.
         max_leaves: a tree with more leaves is not read by people and is refused.
         feature_names: names for the columns of an array.
 
@@ -111,10 +111,10 @@ def tree_rules(
     rows, what = subject.rows, subject.output
     encoding = read_encoding(model, rows, as_array=what.as_array)
     tree = getattr(encoding.estimator, "tree_", None)
-    if tree is None or scale == "log-odds":
+    if tree is None or what.scale == "log-odds":
         raise InputError(
-            f'model ends in {type(encoding.estimator).__name__} with scale="{scale}"; expected a '
-            f'single decision tree, and scale="probability" or "value"'
+            f'model ends in {type(encoding.estimator).__name__} with scale="{what.scale}"; '
+            f'expected a single decision tree, and scale="probability" or "value"'
         )
     if tree.n_leaves > max_leaves:
         raise InputError(

@@ -72,7 +72,7 @@ def test_regressor_with_missing_values_by_hand(people: pd.DataFrame) -> None:
     model = HistGradientBoostingRegressor(max_iter=10).fit(
         X, X["income"].fillna(100) + people["age"]
     )
-    found = partial_dependence(model, X, "income", grid=5, scale="value")
+    found = partial_dependence(model, X, "income", grid=5)
     points = found.frame()
     assert points["missing"].tolist() == [False] * 5 + [True]
     assert set(points["value"][:5]) <= set(X["income"])

@@ -78,9 +78,7 @@ def test_closed_form_of_a_linear_model() -> None:
     X = rng.normal(size=(4000, 2))
     y = 3 * X[:, 0] + X[:, 1]
     model = LinearRegression().fit(X, y)
-    found = permutation_importance(
-        model, X, y, scale="value", feature_names=["a", "b"], n_repeats=20
-    ).frame()
+    found = permutation_importance(model, X, y, feature_names=["a", "b"], n_repeats=20).frame()
     np.testing.assert_allclose(found["importance"], [1.8, 0.2], rtol=0.03)
     assert found["feature"].tolist() == ["a", "b"]
 

@@ -97,7 +97,7 @@ def test_plain_regression_and_what_is_not_a_straight_line(people: People) -> Non
     X = people[0][["income"]].dropna().assign(age=np.arange(270.0) % 7)
     y = 2 * X["income"] + np.log1p(X["age"])
     plain = LinearRegression().fit(X, y)
-    table = coefficients(plain, X, scale="value").frame().set_index("term")
+    table = coefficients(plain, X).frame().set_index("term")
     np.testing.assert_allclose(table.loc[["income", "age"], "effect"], plain.coef_)
     bent = make_pipeline(
         ColumnTransformer(
@@ -191,7 +191,7 @@ def test_missing_values_are_told_where_they_go() -> None:
     X = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0, np.nan, np.nan] * 10})
     y = [0, 0, 1, 1, 1, 1] * 10
     native = DecisionTreeRegressor().fit(X, y)
-    lines = tree_rules(native, X, scale="value").frame()
+    lines = tree_rules(native, X).frame()
     assert lines["rule"].tolist() == ["a at most 2.5", "a above 2.5 or is missing"]
     low = DecisionTreeRegressor().fit(X, [0, 0, 1, 1, 0, 0] * 10)
     lines = tree_rules(low, X, scale="value").frame()
