@@ -27,6 +27,7 @@ from hitl_audit.fairness.conditional_disparity import (
     ConditionalDisparity,
     conditional_demographic_disparity,
 )
+from hitl_audit.fairness.flip_test import FlipTest, flip_test
 from hitl_audit.fairness.gap import GapContributions, gap_contributions
 from hitl_audit.fairness.group_metrics import GroupMetrics, group_metrics
 from hitl_audit.fairness.profile_table import ProfileTables
@@ -251,6 +252,7 @@ def analyse(
             confidence=plan.fairness.confidence,
             random_state=plan.seed,
         )
+    flips, flip_notes = _flips(inputs, plan)
     step("where the model errs")
     slices = _error_slices(inputs, plan) if plan.errors.slices else None
     sweep: ThresholdSweep | None = None
@@ -274,6 +276,8 @@ def analyse(
         proxies=proxies,
         stratified=stratified,
         conditional=conditional,
+        flips=flips,
+        flip_notes=flip_notes,
         error_slices=slices,
         thresholds=sweep,
         mitigation=mitigation,
@@ -306,6 +310,7 @@ def sources(
             "fairness.group_metrics.group_metrics",
             {"control_features": plan.gaps.conditional_on, "reference": plan.data.reference},
         ),
+        ("flips", made.flips, "fairness.flip_test.flip_test", {}),
         ("error_slices", made.error_slices, "find_error_slices", _said(plan.errors)),
         (
             "thresholds",
@@ -444,6 +449,25 @@ def _decision_explanation(inputs: AuditInputs, plan: AuditPlan) -> Explanation:
         scale="value",
         random_state=plan.seed,
     )
+
+
+def _flips(inputs: AuditInputs, plan: AuditPlan) -> tuple[tuple[FlipTest, ...], tuple[str, ...]]:
+    """The flip test of every attribute; one that cannot be tried is said to be so."""
+    made, notes = [], []
+    for attribute in map(str, inputs.sensitive.columns):
+        try:
+            made.append(
+                flip_test(
+                    inputs.predictor,
+                    inputs.X,
+                    attribute,
+                    confidence=plan.fairness.confidence,
+                    min_group=plan.fairness.min_group,
+                )
+            )
+        except InputError as error:
+            notes.append(f"{attribute} was not tried: {error}.")
+    return tuple(made), tuple(notes)
 
 
 # --- errors and alternatives ---

@@ -16,6 +16,7 @@ from hitl_audit.canonical import Digest, canonical_bytes, digest_bytes
 from hitl_audit.error_slices import ErrorSlices
 from hitl_audit.errors import InputError
 from hitl_audit.fairness.conditional_disparity import ConditionalDisparity
+from hitl_audit.fairness.flip_test import FlipTest
 from hitl_audit.fairness.gap import GapContributions
 from hitl_audit.fairness.group_metrics import GapSummary, GroupMetrics
 from hitl_audit.fairness.profile_table import ProfileTables
@@ -213,6 +214,8 @@ class Analyses:
         proxies: how well the inputs give the protected attributes away.
         stratified: each group against its reference within ``gaps.conditional_on``.
         conditional: conditional demographic disparity.
+        flips: what changes if only a protected attribute were another.
+        flip_notes: which attributes could not be tried, and why.
         error_slices: where the model errs more often.
         thresholds: what other thresholds would do.
         mitigation: methods fitted on the training rows, before and after.
@@ -225,6 +228,8 @@ class Analyses:
     proxies: ProxyStrengths | None = None
     stratified: tuple[StratifiedComparison, ...] = ()
     conditional: ConditionalDisparity | None = None
+    flips: tuple[FlipTest, ...] = ()
+    flip_notes: tuple[str, ...] = ()
     error_slices: ErrorSlices | None = None
     thresholds: ThresholdSweep | None = None
     mitigation: MitigationRecord | None = None

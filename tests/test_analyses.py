@@ -187,7 +187,36 @@ def test_every_number_of_a_search_has_n_and_interval(evidence: Evidence) -> None
     assert all(row[1] and row[3] != "–" for row in table.rows)
 
 
+def test_an_attribute_that_is_no_input_is_said_to_be_none(evidence: Evidence) -> None:
+    assert [(f.attribute, f.is_input) for f in evidence.analyses.flips] == [
+        (name, False) for name in ("race", "sex", "marital_status", "age")
+    ]
+    assert "Marital status is not an input" in repr(section(evidence, "gaps"))
+
+
 # --- what the plan may ask for ---
+
+
+def test_an_attribute_that_is_an_input_is_flipped(people: pd.DataFrame, clock: Clock) -> None:
+    from sklearn.compose import make_column_transformer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    columns = ["income", "debt", "sex"]
+    reader = make_pipeline(
+        make_column_transformer((OneHotEncoder(), ["sex"]), remainder="passthrough"),
+        LogisticRegression(max_iter=1000),
+    ).fit(people[columns], people["good"])
+    results = Audit(reader, people, people["good"], plan=plan_of(), now=clock).run(progress=False)
+    test = results.analyses.flips[0]
+    assert (test.attribute, test.is_input) == ("sex", True)
+    changed = people.assign(sex="male")[columns]
+    before, after = reader.predict(people[columns]), reader.predict(changed)
+    women = (people["sex"] == "female").to_numpy()
+    flip = next(f for f in test.flips if (f.group, f.to) == ("female", "male"))
+    assert flip.changed == (before != after)[women].sum()
+    tables = [b for b in section(results.evidence, "gaps").blocks if isinstance(b, Table)]
+    assert any("if only sex were another" in t.caption for t in tables)
 
 
 def test_the_decision_itself_can_be_divided(model: Any, people: pd.DataFrame, clock: Clock) -> None:
@@ -217,7 +246,8 @@ def test_nothing_is_looked_into_that_the_plan_turns_off(
         (said,) = section(results.evidence, id).blocks
         assert isinstance(said, Note)
         assert said.text.startswith("Not assessed")
-    assert not [p.part for p in results.evidence.provenance if p.part.startswith("analyses.")]
+    parts = [p.part for p in results.evidence.provenance if p.part.startswith("analyses.")]
+    assert parts == ["analyses.flips"]
 
 
 def test_an_audit_needs_groups(model: Any, people: pd.DataFrame) -> None:

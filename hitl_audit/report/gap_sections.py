@@ -9,6 +9,7 @@ from hitl_audit.evidence import Evidence
 from hitl_audit.fairness.conditional_disparity import StratumDisparity
 from hitl_audit.fairness.gap import LOCATES, GapContributions
 from hitl_audit.fairness.proxies import ALL_GROUPS, ProxyStrengths
+from hitl_audit.findings import percent
 from hitl_audit.report.document import (
     Block,
     Figure,
@@ -19,6 +20,7 @@ from hitl_audit.report.document import (
     Table,
 )
 from hitl_audit.report.wording import (
+    interval,
     interval_name,
     interval_numbers,
     label,
@@ -55,7 +57,7 @@ def gaps_section(evidence: Evidence) -> Section:
         ]
     if made.proxies is not None:
         blocks += _proxy_blocks(evidence, made.proxies)
-    blocks += _alike_blocks(evidence)
+    blocks += [*_flip_blocks(evidence), *_alike_blocks(evidence)]
     return Section("gaps", "What carries the gaps", tuple(blocks))
 
 
@@ -123,6 +125,47 @@ def _proxy_blocks(evidence: Evidence, proxies: ProxyStrengths) -> list[Block]:
                 ),
             )
         )
+    return blocks
+
+
+def _flip_blocks(evidence: Evidence) -> list[Block]:
+    made = evidence.analyses
+    if not (made.flips or made.flip_notes):
+        return []
+    blocks: list[Block] = [
+        Heading("If only a protected attribute were another"),
+        noted(evidence, (*(flip.words for flip in made.flips), *made.flip_notes)),
+    ]
+    for test in made.flips:
+        if test.flips:
+            blocks.append(
+                Table(
+                    f"Decisions that change if only {label(evidence, test.attribute).lower()} were "
+                    "another (interval: Wilson; of the score: t)",
+                    (
+                        "Group",
+                        "Changed to",
+                        "n",
+                        "Decisions changed",
+                        interval_name(evidence),
+                        "Mean change of the score",
+                        interval_name(evidence),
+                    ),
+                    tuple(
+                        (
+                            flip.group,
+                            flip.to,
+                            f"{flip.n:,}",
+                            percent(flip.value),
+                            interval(flip.low, flip.high),
+                            number(flip.mean_score_change),
+                            interval_numbers(flip.score_low, flip.score_high),
+                        )
+                        for flip in test.flips
+                    ),
+                    ("left", "left", "right", "right", "right", "right", "right"),
+                )
+            )
     return blocks
 
 
