@@ -30,11 +30,9 @@ from hitl_audit.fairness.disparity import (
     known_measures,
 )
 from hitl_audit.fairness.impact import detectable_differences, impact_rows
+from hitl_audit.fairness.measures import accept, check_settings, combinations
 from hitl_audit.fairness.measuring import (
     METHODS,
-    accept,
-    at_least_one,
-    combinations,
     methods_of,
     metric_table,
     named_reference,
@@ -273,7 +271,7 @@ class GroupMetrics:
             InputError: an unknown measure, or less than one replicate.
         """
         chosen = known_measures(measures)
-        at_least_one("n_boot", n_boot)
+        check_settings(confidence=self.confidence, n_boot=n_boot)
         law = replace(self.table.law, n_boot=n_boot, random_state=random_state)
         rows: list[GapSummary] = []
         for by in self._combinations():
@@ -410,7 +408,7 @@ def group_metrics(
             weights that are negative, missing or all zero, an unknown metric,
             method, test, attribute or reference group.
     """
-    at_least_one("min_group", min_group)
+    check_settings(confidence=confidence, min_group=min_group, n_boot=n_boot)
     law, methods = methods_of(method, test, weighted=sample_weight is not None)
     table = metric_table(
         y_true,

@@ -14,10 +14,10 @@ import pandas as pd
 
 from hitl_audit.errors import InputError
 from hitl_audit.fairness.counts import GroupCounts
-from hitl_audit.fairness.encoding import Feature
 from hitl_audit.fairness.own_metrics import OwnMetrics
 from hitl_audit.fairness.rates import Weights, metric_values
 from hitl_audit.fairness.resampling import Replicates, multinomial, replay, weighted_multinomial
+from hitl_audit.groups import Feature
 
 __all__ = ["KINDS", "Axis", "Law", "MetricTable", "Rows"]
 

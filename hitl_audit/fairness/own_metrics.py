@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from hitl_audit.errors import InputError, did_you_mean
-from hitl_audit.fairness.encoding import Feature
 from hitl_audit.fairness.rates import DEFAULT_METRICS, METRICS
+from hitl_audit.groups import Feature
 
 __all__ = ["OwnMetrics", "split_metrics"]
 

@@ -136,7 +136,7 @@ def test_mortgage_applications() -> None:
     # 15 applications do not say; nobody guesses.
     unknown = [rate for rate in found.rates if rate.group == "unknown"]
     assert {(rate.n, rate.status) for rate in unknown} == {(15, "small group")}
-    assert any("male is missing in 15 of 1,989 rows" in note for note in found.notes)
+    assert any("male is not known in 15 of 1,989 rows" in note for note in found.notes)
 
 
 def test_comparisons_carry_everything_a_verdict_needs() -> None:

@@ -252,7 +252,7 @@ def test_unknown_and_small_groups_are_listed_and_never_the_reference() -> None:
     assert row_of(found, "unknown", "mean_score").n == 400
     assert row_of(found, "tiny", "mean_score").status == "small group"
     assert {m.reference for m in found.measures} == {"", "a"}
-    assert any("missing in 400 of 600 rows" in note for note in found.notes)
+    assert any("not known in 400 of 600 rows" in note for note in found.notes)
     assert any("fewer than 30 rows" in note for note in found.notes)
     alone = score_metrics_by_group(truth, score, sensitive_features={"group": [None] * 600})
     assert all(m.compare == "value" for m in alone.measures)
