@@ -15,7 +15,7 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -66,6 +66,25 @@ __all__ = [
     "group_metrics",
 ]
 
+_COMPARISON_COLUMNS = (
+    "attribute",
+    "group",
+    "reference",
+    "metric",
+    "compare",
+    "n",
+    "reference_n",
+    "value",
+    "low",
+    "high",
+    "method",
+    "p_value",
+    "p_adjusted",
+    "test",
+    "detectable_difference",
+    "status",
+)
+
 
 @dataclass(frozen=True)
 class GroupMetrics:
@@ -90,14 +109,16 @@ class GroupMetrics:
     min_group: int
     notes: tuple[str, ...]
 
-    def __getattr__(self, name: str) -> Any:
-        # Python asks here only for what is not there yet.
-        later = vars(self).get("_later")
-        if later is None or name not in ("rates", "against_reference", "notes"):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        found = _measured(self, later)
-        vars(self).update(found)
-        return found[name]
+    if not TYPE_CHECKING:  # a checker would then accept any name
+
+        def __getattr__(self, name: str) -> Any:
+            # Python asks here only for what is not there yet.
+            later = vars(self).get("_later")
+            if later is None or name not in ("rates", "against_reference", "notes"):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            found = _measured(self, later)
+            vars(self).update(found)
+            return found[name]
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -227,7 +248,7 @@ class GroupMetrics:
             }
             for c in self.against_reference
         ]
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=list(_COMPARISON_COLUMNS))
 
     def comparisons(
         self,

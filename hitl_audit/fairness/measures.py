@@ -250,7 +250,7 @@ def accept(field: str, found: str, accepted: Iterable[str]) -> None:
     names = tuple(dict.fromkeys(accepted))
     if found not in names:
         hint = did_you_mean(str(found), names)
-        raise InputError(f'{field} is "{found}"; accepted: {", ".join(names)}{hint}')
+        raise InputError(f'{field} is "{found}"; accepted: {", ".join(names) or "none here"}{hint}')
 
 
 def check_settings(*, confidence: float, **at_least_one: int) -> None:

@@ -493,7 +493,12 @@ GROUPS = ["a", "b"] * 10
         ({"metrics": [lambda t, p: 0.5]}, None),
         ({"metrics": [partial(recall_score)]}, "has no name"),
         ({"metrics": {"f1": recall_score}}, "built in and cannot be another"),
-        ({"metrics": {"chosen": "selection_rate"}}, 'metric is "selection_rate"'),
+        ({"metrics": {"chosen": "selection_rate"}}, 'calls "selection_rate" by another name'),
+        ({"n_boot": 1.5}, "n_boot is 1.5; accepted: a whole number"),
+        ({"confidence": "95"}, "confidence is '95'"),
+        ({"sensitive_features": [None, "unknown"] * 10}, "missing in 10 of 20 rows and has a"),
+        ({"y_score": [0.5] * 3}, "y_score: got 3 rows, expected 20"),
+        ({"y_score": [0.5] * 20, "sample_weight": [1.0] * 20}, "count every row alike"),
     ],
 )
 def test_bad_input_is_refused_in_words(options: dict[str, Any], words: str | None) -> None:
