@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Replicates", "multinomial", "replay", "weighted_multinomial"]
+__all__ = ["Replicates", "classes", "multinomial", "replay", "weighted_multinomial"]
 
 Array = npt.NDArray[Any]
 
 # About this many drawn numbers are held at a time.
 _AT_ONCE = 4_000_000
+# Beyond this many pairs of cell and weight, neighboring weights are drawn as
+# their mean: at most so many pairs in all, and this many in each cell.
+_PAIRS = 16_384
+_LEAST_PAIRS = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +60,10 @@ def weighted_multinomial(
 ) -> Replicates:
     """The same law for rows with weights, over the distinct pairs of cell and weight.
 
+    Where there are more than 16,384 pairs, each cell's weights are drawn in
+    classes (:func:`classes`): sums keep their mean, and their variance to a
+    small fraction.
+
     Args:
         cell: (rows,) 4 × group + 2 × true label + predicted label.
         weight: (rows,) weights.
@@ -65,10 +73,14 @@ def weighted_multinomial(
     """
     order = np.lexsort((weight, cell))
     cell, weight = cell[order], weight[order]
-    new = np.r_[True, (np.diff(cell) != 0) | (np.diff(weight) != 0)]
-    first = np.flatnonzero(new)
+    first = _changes(cell, weight)
+    if len(first) > _PAIRS:
+        begin = _changes(cell)
+        each = max(_LEAST_PAIRS, _PAIRS // len(begin))
+        own = [classes(part, each) for part in np.split(weight, begin[1:])]
+        first = _changes(cell, np.concatenate(own))
     times = np.diff(np.r_[first, len(cell)])
-    place, each = cell[first], weight[first]
+    place, each_weight = cell[first], np.add.reduceat(weight, first) / times
     starts = np.flatnonzero(np.r_[True, np.diff(place) != 0])
     rng = np.random.default_rng(seed)
     sums = np.zeros((n_boot, 4 * groups))
@@ -78,8 +90,31 @@ def weighted_multinomial(
         part = slice(start, min(start + chunk, n_boot))
         drawn = rng.multinomial(len(cell), times / len(cell), size=part.stop - part.start)
         rows[part, place[starts]] = np.add.reduceat(drawn, starts, axis=1)
-        sums[part, place[starts]] = np.add.reduceat(drawn * each, starts, axis=1)
+        sums[part, place[starts]] = np.add.reduceat(drawn * each_weight, starts, axis=1)
     return _tables(sums, rows)
+
+
+def classes(values: Array, most: int) -> npt.NDArray[np.int64]:
+    """The place of every value among its distinct values, or among classes of neighbors.
+
+    Of more than ``most`` distinct values, those whose mean of rank (as a share of
+    all) and position (as a share of the range) falls into the same of ``most``
+    equal steps are one class: a class spans at most 2 / ``most`` of the values,
+    and as much of their range.
+    """
+    levels, places, times = np.unique(values, return_inverse=True, return_counts=True)
+    if len(levels) <= most:
+        return places
+    rank = np.r_[0, times.cumsum()[:-1]] / len(values)
+    position = (levels - levels[0]) / (levels[-1] - levels[0])
+    step = np.floor((rank + position) / 2 * most)
+    return np.asarray(np.cumsum(np.r_[False, np.diff(step) > 0])[places])
+
+
+def _changes(*columns: Array) -> Array:
+    """Where one of the sorted columns holds another value than in the row before."""
+    new = np.logical_or.reduce([np.diff(column) != 0 for column in columns])
+    return np.flatnonzero(np.r_[True, new])
 
 
 def replay(cell: Array, weight: Array | None, groups: int, n_boot: int, seed: int) -> Replicates:
