@@ -191,8 +191,8 @@ def scores(rows: int, groups: int) -> None:
     print(f"\n{rows:,} rows, {groups} groups, area under the ROC curve (ours: five score metrics)")
     for name in ("bootstrap", "analytic"):
         print(
-            f"  {RESAMPLES:,} resamples  {boot:9.1f} s   {s[name]:8.4f} s   {boot / s[name]:9,.0f} ×"
-            f"   (ours {name}; Fairlearn from {timed} timed)"
+            f"  {RESAMPLES:,} resamples  {boot:9.1f} s   {s[name]:8.4f} s   "
+            f"{boot / s[name]:9,.0f} ×   (ours {name}; Fairlearn from {timed} timed)"
         )
 
 

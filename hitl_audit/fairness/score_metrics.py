@@ -10,21 +10,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hitl_audit.charts import Chart, Series, to_plotly
+from hitl_audit.charts import Chart, Series
+from hitl_audit.fairness.measure_table import MeasureTable
 from hitl_audit.fairness.measures import (
-    Compare,
     Interval,
     Measure,
     Partition,
     State,
     accept,
     as_frame,
-    as_html,
     as_numbers,
     check_settings,
     differences,
     group_notes,
-    interval_chart,
     mean_interval,
     partitions,
     percentile_interval,
@@ -90,46 +88,21 @@ class CalibrationBand:
     status: State
 
 
-@dataclass(frozen=True)
-class ScoreMetrics:
-    """Scores against outcomes, by group.
+@dataclass(frozen=True, kw_only=True)
+class ScoreMetrics(MeasureTable):
+    """Scores against outcomes, by group, then the differences to the reference.
 
     Attributes:
-        measures: one row per attribute, group and metric, all rows first; then
-            the differences to the reference.
         calibration: one row per attribute, group and band of scores.
-        confidence: of every interval.
         min_group: groups with fewer rows decide nothing.
-        notes: what a reader must know about these numbers.
     """
 
-    measures: tuple[Measure, ...]
     calibration: tuple[CalibrationBand, ...]
-    confidence: float
     min_group: int
-    notes: tuple[str, ...]
-
-    def frame(self) -> pd.DataFrame:
-        """All metrics, one row each."""
-        return as_frame(self.measures, Measure)
 
     def calibration_frame(self) -> pd.DataFrame:
         """All calibration bands, one row each."""
         return as_frame(self.calibration, CalibrationBand)
-
-    def chart(self, metric: str, attribute: str, compare: Compare = "value") -> Chart:
-        """One metric by group with its intervals.
-
-        Raises:
-            InputError: a metric, attribute or comparison that was not computed.
-        """
-        return interval_chart(
-            self.measures,
-            attribute=attribute,
-            metric=metric,
-            compare=compare,
-            confidence=self.confidence,
-        )
 
     def calibration_chart(self, attribute: str) -> Chart:
         """Predicted against observed by group, in the bands with enough cases.
@@ -177,13 +150,6 @@ class ScoreMetrics:
             value_range=(0.0, 1.0),
             percent=True,
         )
-
-    def plot(self, metric: str, attribute: str, compare: Compare = "value") -> Any:
-        """:meth:`chart` as a plotly figure."""
-        return to_plotly(self.chart(metric, attribute, compare))
-
-    def _repr_html_(self) -> str:
-        return as_html(self.frame(), self.notes)
 
 
 def score_metrics_by_group(
