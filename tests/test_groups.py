@@ -98,7 +98,7 @@ def test_a_group_called_unknown_is_what_missing_values_are() -> None:
 def test_dates_and_bands_are_groups_by_their_words() -> None:
     found = group_columns(
         {
-            "born": pd.to_datetime(["2001-02-03", None]),
+            "born": pd.to_datetime(pd.Series(["2001-02-03", None])),
             "band": pd.cut(pd.Series([1.0, 7.0]), [0, 5, 10]),
         },
         2,
