@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from hitl_audit.errors import InputError
@@ -53,6 +54,9 @@ def test_other_labels_are_refused_in_words(values: Any, words: str) -> None:
         (np.array(["b", "w", None], dtype=object), "sensitive_feature_0"),
         (["b", "w", None], "sensitive_feature_0"),
         (np.array([["b"], ["w"], [None]], dtype=object), "sensitive_feature_0"),
+        (pa.table({"race": ["b", "w", None]}), "race"),
+        (pa.chunked_array([["b", "w"], [None]]), "sensitive_feature_0"),
+        ({"race": pa.array(["b", "w", None]).dictionary_encode()}, "race"),
     ],
 )
 def test_features_of_any_kind(features: Any, name: str) -> None:
@@ -75,8 +79,29 @@ def test_whole_numbers_with_gaps_keep_their_names() -> None:
         ({"all": ["b", "w", "w"]}, "a reserved name"),
         (pd.DataFrame([["b", "w"]] * 3, columns=["x", "x"]), 'two columns called "x"'),
         (np.zeros((3, 1, 1)), "has shape"),
+        ("race", "is a str; accepted: a table or a column"),
+        ({"race": [["b"], ["w"], ["w"]]}, "values that are no single values"),
+        ({"race": ["b", None, "unknown"]}, 'is missing in 1 of 3 rows and has a group called "unk'),
     ],
 )
 def test_features_that_cannot_be_used(features: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         group_columns(features, 3)
+
+
+def test_a_group_called_unknown_is_what_missing_values_are() -> None:
+    given = group_columns({"race": ["b", "unknown", "b"]}, 3)
+    missing = group_columns({"race": ["b", None, "b"]}, 3)
+    assert given["race"].tolist() == missing["race"].tolist() == ["b", "unknown", "b"]
+
+
+def test_dates_and_bands_are_groups_by_their_words() -> None:
+    found = group_columns(
+        {
+            "born": pd.to_datetime(pd.Series(["2001-02-03", None])),
+            "band": pd.cut(pd.Series([1.0, 7.0]), [0, 5, 10]),
+        },
+        2,
+    )
+    assert found["born"].tolist() == ["2001-02-03 00:00:00", "unknown"]
+    assert found["band"].tolist() == ["(0, 5]", "(5, 10]"]

@@ -23,7 +23,8 @@ from hitl_audit.fairness.measures import (
     partitions,
     percentile_interval,
 )
-from hitl_audit.fairness.score_metrics import binned, checked_scores
+from hitl_audit.fairness.resampling import classes
+from hitl_audit.fairness.score_metrics import checked_scores
 from hitl_audit.groups import ALL
 from hitl_audit.score_statistics import Labels
 
@@ -241,10 +242,11 @@ def abroca(
 def _tables(truth: Labels, scores: Floats, rows: Any, other: Any) -> Table:
     """Counts (the two groups × common scores, falling × labels)."""
     both = np.concatenate([rows, other])
-    levels, places = binned(scores[both], _LEVELS)
+    places = classes(-scores[both], _LEVELS)
+    levels = int(places.max()) + 1
     second = np.repeat([0, 1], [len(rows), len(other)])
-    cells = (second * len(levels) + places) * 2 + truth[both]
-    return np.bincount(cells, minlength=4 * len(levels)).reshape(2, -1, 2)
+    cells = (second * levels + places) * 2 + truth[both]
+    return np.bincount(cells, minlength=4 * levels).reshape(2, -1, 2)
 
 
 def _corners(truth: Labels, scores: Floats) -> Floats:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hitl_audit.errors import InputError
-from hitl_audit.fairness.encoding import Feature, combine, encode
+from hitl_audit.fairness.encoding import combine
+from hitl_audit.groups import Feature, encode
 
 __all__ = ["Cells", "GroupCounts", "count_cells", "count_groups"]
 

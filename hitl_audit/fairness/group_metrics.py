@@ -4,7 +4,7 @@
 each with a named interval, and 0/0 undefined. ``by_group``, ``overall_frame``,
 ``group_min``, ``group_max``, ``difference`` and ``ratio`` are Fairlearn's
 ``MetricFrame`` by all sensitive features crossed, equal to it over all rows
-(0/0 is 0), with bootstrap intervals that cost nothing until asked for.
+(0/0 is 0). Intervals, comparisons and tests cost nothing until asked for.
 ``overall`` is the rates of all rows together, with n and status, so the frame
 in Fairlearn's sense has a name of its own.
 """
@@ -15,7 +15,7 @@ import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -30,11 +30,9 @@ from hitl_audit.fairness.disparity import (
     known_measures,
 )
 from hitl_audit.fairness.impact import detectable_differences, impact_rows
+from hitl_audit.fairness.measures import accept, check_settings, combinations
 from hitl_audit.fairness.measuring import (
     METHODS,
-    accept,
-    at_least_one,
-    combinations,
     methods_of,
     metric_table,
     named_reference,
@@ -50,7 +48,8 @@ from hitl_audit.fairness.rates import (
     GroupRate,
     rates_of,
 )
-from hitl_audit.fairness.reference import against_reference, with_adjusted_p
+from hitl_audit.fairness.reference import Methods, against_reference, with_adjusted_p
+from hitl_audit.fairness.score_metrics import ScoreMetrics, score_metrics_by_group
 from hitl_audit.fairness.stratified import StratifiedComparison, stratified_comparisons
 from hitl_audit.findings import Comparison
 from hitl_audit.groups import ALL, TIMES, group_name
@@ -67,10 +66,32 @@ __all__ = [
     "group_metrics",
 ]
 
+_COMPARISON_COLUMNS = (
+    "attribute",
+    "group",
+    "reference",
+    "metric",
+    "compare",
+    "n",
+    "reference_n",
+    "value",
+    "low",
+    "high",
+    "method",
+    "p_value",
+    "p_adjusted",
+    "test",
+    "detectable_difference",
+    "status",
+)
+
 
 @dataclass(frozen=True)
 class GroupMetrics:
     """Group metrics of a binary decision.
+
+    What :func:`group_metrics` returns computes ``rates``, ``against_reference``
+    and ``notes`` when one of them is first read.
 
     Attributes:
         counts: rows per group, true label and predicted label; all else derives from them.
@@ -87,6 +108,17 @@ class GroupMetrics:
     confidence: float
     min_group: int
     notes: tuple[str, ...]
+
+    if not TYPE_CHECKING:  # a checker would then accept any name
+
+        def __getattr__(self, name: str) -> Any:
+            # Python asks here only for what is not there yet.
+            later = vars(self).get("_later")
+            if later is None or name not in ("rates", "against_reference", "notes"):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            found = _measured(self, later)
+            vars(self).update(found)
+            return found[name]
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -120,6 +152,15 @@ class GroupMetrics:
             )
         law = Law("multinomial", 1000, 0, self.confidence)
         return MetricTable.of_counts(self.counts, self.metrics, law)
+
+    @cached_property
+    def scores(self) -> ScoreMetrics:
+        """What :func:`group_metrics` says about ``y_score``, with the differences to a reference.
+
+        Raises:
+            InputError: it was not given any.
+        """
+        raise InputError("these results have no scores; accepted: group_metrics(…, y_score=…)")
 
     @property
     def by_group(self) -> pd.DataFrame:
@@ -169,8 +210,15 @@ class GroupMetrics:
         return self.table.ratio(method)
 
     def frame(self) -> pd.DataFrame:
-        """All rates, one row each."""
-        return pd.DataFrame([asdict(rate) for rate in self.rates])
+        """All rates, one row each; then what was measured of scores, which has no count."""
+        frame = pd.DataFrame([asdict(rate) for rate in self.rates])
+        if "scores" not in vars(self):
+            return frame
+        of_scores = self.scores.frame().query("compare == 'value'")
+        return pd.concat(
+            [frame.astype({"count": "Int64"}), of_scores.reindex(columns=frame.columns)],
+            ignore_index=True,
+        ).astype({"count": "Int64"})
 
     def comparison_frame(self) -> pd.DataFrame:
         """All comparisons to a reference, one row each.
@@ -200,7 +248,7 @@ class GroupMetrics:
             }
             for c in self.against_reference
         ]
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=list(_COMPARISON_COLUMNS))
 
     def comparisons(
         self,
@@ -273,7 +321,7 @@ class GroupMetrics:
             InputError: an unknown measure, or less than one replicate.
         """
         chosen = known_measures(measures)
-        at_least_one("n_boot", n_boot)
+        check_settings(confidence=self.confidence, n_boot=n_boot)
         law = replace(self.table.law, n_boot=n_boot, random_state=random_state)
         rows: list[GapSummary] = []
         for by in self._combinations():
@@ -321,18 +369,28 @@ class GroupMetrics:
             stratified_comparisons(self.table, self.against_reference, metric, self.confidence)
         )
 
-    def chart(self, metric: str, attribute: str) -> Chart:
+    def chart(self, metric: str | None = None, attribute: str | None = None) -> Chart:
         """One metric by group with its intervals; the largest groups if there are many.
+
+        Args:
+            metric: one of the metrics, or of those of :attr:`scores`; default the first.
+            attribute: one of :attr:`attributes`; default the first.
 
         Raises:
             InputError: a metric or an attribute that was not computed.
         """
-        accept("metric", metric, [name for name in self.metrics if name != "count"])
+        of_scores = {m.metric for m in self.scores.measures} if "scores" in vars(self) else set()
+        drawn = [name for name in self.metrics if name != "count"]
+        metric = drawn[0] if metric is None and drawn else metric or ""
+        attribute = self.attributes[0] if attribute is None else attribute
+        accept("metric", metric, [*drawn, *sorted(of_scores)])
         accept("attribute", attribute, self.attributes)
+        if metric in of_scores:
+            return self.scores.chart(metric, attribute)
         rates = self._rates_of(metric, attribute)
         return rate_chart(rates, confidence=self.confidence, min_group=self.min_group)
 
-    def plot(self, metric: str, attribute: str) -> Any:
+    def plot(self, metric: str | None = None, attribute: str | None = None) -> Any:
         """:meth:`chart` as a plotly figure."""
         return to_plotly(self.chart(metric, attribute))
 
@@ -353,6 +411,7 @@ def group_metrics(
     y_true: Any,
     y_pred: Any,
     *,
+    y_score: Any = None,
     sensitive_features: Any,
     control_features: Any = None,
     metrics: str | Callable[..., float] | Sequence[Any] | Mapping[str, Any] | None = None,
@@ -382,6 +441,9 @@ def group_metrics(
     Args:
         y_true: (rows,) 0 or 1, where 1 is the favorable outcome.
         y_pred: (rows,) 0 or 1, where 1 is the favorable decision.
+        y_score: (rows,) scores, larger is more favorable: adds AUC, Brier score,
+            mean score and calibration to :meth:`GroupMetrics.frame`, and
+            :attr:`GroupMetrics.scores`. Scores have no weights.
         sensitive_features: table, column, mapping or array, matched by
             position. Missing values form the group ``"unknown"``.
         control_features: likewise; the frames compare only within them, and
@@ -407,10 +469,16 @@ def group_metrics(
 
     Raises:
         InputError: lengths that differ, labels other than 0 and 1, no rows,
-            weights that are negative, missing or all zero, an unknown metric,
-            method, test, attribute or reference group.
+            weights that are negative, missing or all zero, scores that are
+            missing or have weights, an unknown metric, method, test, attribute
+            or reference group.
     """
-    at_least_one("min_group", min_group)
+    if y_score is not None and sample_weight is not None:
+        raise InputError(
+            "y_score and sample_weight are both given, and metrics of scores count every row "
+            "alike; accepted: one of them"
+        )
+    check_settings(confidence=confidence, min_group=min_group, n_boot=n_boot)
     law, methods = methods_of(method, test, weighted=sample_weight is not None)
     table = metric_table(
         y_true,
@@ -425,16 +493,55 @@ def group_metrics(
         random_state=random_state,
     )
     counts = table.counts()
-    crossed = combinations(counts.attributes, intersections)
-    named = named_reference(counts, reference or {})
+    later = _Later(
+        crossed=combinations(counts.attributes, intersections),
+        named=named_reference(counts, reference or {}),
+        methods=methods,
+    )
+    result: GroupMetrics = object.__new__(GroupMetrics)
+    vars(result).update(
+        counts=counts, confidence=float(confidence), min_group=min_group, table=table, _later=later
+    )
+    if y_score is not None:
+        vars(result)["scores"] = score_metrics_by_group(
+            y_true,
+            y_score,
+            sensitive_features=sensitive_features,
+            reference=reference,
+            intersections=intersections,
+            confidence=confidence,
+            min_group=min_group,
+            n_boot=n_boot,
+            random_state=random_state,
+        )
+    return result
+
+
+@dataclass(frozen=True)
+class _Later:
+    """What the comparisons need beside the table of counts."""
+
+    crossed: list[tuple[str, ...]]
+    named: dict[str, str]
+    methods: Methods
+
+
+def _measured(result: GroupMetrics, later: _Later) -> dict[str, Any]:
+    """The rates, comparisons and notes of a result."""
+    counts, table, confidence = result.counts, result.table, result.confidence
     rates: list[GroupRate] = []
     pairs: list[Comparison] = []
     notes: list[str] = []
-    for by in ((), *crossed):
+    for by in ((), *later.crossed):
         part = counts.by(by)
         weights = None if table.weights is None else table.by(by).weights
         found = rates_of(
-            part, table.metrics, confidence, min_group, method=methods.rate, weights=weights
+            part,
+            table.metrics,
+            confidence,
+            result.min_group,
+            method=later.methods.rate,
+            weights=weights,
         )
         rates += found
         if by:
@@ -442,20 +549,18 @@ def group_metrics(
                 part,
                 found,
                 table.metrics,
-                named,
+                later.named,
                 confidence,
-                min_group,
-                methods=methods,
+                result.min_group,
+                methods=later.methods,
                 weights=weights,
             )
             pairs += compared
             notes += without
     pairs = with_adjusted_p(pairs)
     notes = [
-        *notes_on_groups(counts, crossed, named, rates, pairs, min_group),
+        *notes_on_groups(counts, later.crossed, later.named, rates, pairs, result.min_group),
         *notes,
         *notes_on_table(table, pairs, confidence),
     ]
-    result = GroupMetrics(counts, tuple(rates), tuple(pairs), confidence, min_group, tuple(notes))
-    vars(result)["table"] = table
-    return result
+    return {"rates": tuple(rates), "against_reference": tuple(pairs), "notes": tuple(notes)}

@@ -18,8 +18,9 @@ import pandas as pd
 
 from hitl_audit.charts import Chart, Series, number
 from hitl_audit.errors import InputError, did_you_mean
+from hitl_audit.fairness.encoding import combine
 from hitl_audit.findings import metric_words
-from hitl_audit.groups import ALL, UNKNOWN, group_columns, group_name
+from hitl_audit.groups import ALL, UNKNOWN, Feature, encode, group_name
 
 __all__ = [
     "Compare",
@@ -35,6 +36,7 @@ __all__ = [
     "as_html",
     "as_numbers",
     "check_settings",
+    "combinations",
     "differences",
     "everyone",
     "group_notes",
@@ -137,7 +139,7 @@ def partitions(
     """All rows first, then every single attribute, then the intersections.
 
     Args:
-        sensitive_features: see :func:`hitl_audit.groups.group_columns`.
+        sensitive_features: see :func:`hitl_audit.groups.encode`.
         rows: how many rows there must be.
         reference: attribute → group to compare with. Default: the largest
             group with known values and at least ``min_group`` rows; chosen by
@@ -148,22 +150,27 @@ def partitions(
     Raises:
         InputError: no attribute, or an unknown attribute or reference group.
     """
-    columns = group_columns(sensitive_features, rows)
+    columns = {feature.name: feature for feature in encode(sensitive_features, rows)}
     named = {}
     for attribute, group in (reference or {}).items():
         accept("reference", attribute, columns)
-        known = [str(name) for name in np.unique(columns[attribute]) if name != UNKNOWN]
+        known = [name for name in columns[attribute].names if name != UNKNOWN]
         accept(f"reference of {attribute}", str(group), known)
         named[attribute] = str(group)
     found = [everyone(rows)]
-    for by in _combinations(tuple(columns), intersections):
-        found.append(_partition(by, columns, named, min_group))
+    for by in combinations(tuple(columns), intersections):
+        found.append(_partition([columns[name] for name in by], named, min_group, rows))
     return tuple(found)
 
 
-def _combinations(
+def combinations(
     attributes: tuple[str, ...], intersections: bool | Sequence[Sequence[str]]
 ) -> list[tuple[str, ...]]:
+    """The sets of attributes to compare by: each alone, then the intersections.
+
+    Raises:
+        InputError: an unknown attribute, or an intersection of fewer than two.
+    """
     single: list[tuple[str, ...]] = [(name,) for name in attributes]
     if isinstance(intersections, bool):
         return [*single, attributes] if intersections and len(attributes) > 1 else single
@@ -178,25 +185,23 @@ def _combinations(
 
 
 def _partition(
-    by: tuple[str, ...],
-    columns: Mapping[str, npt.NDArray[np.str_]],
-    named: Mapping[str, str],
-    min_group: int,
+    features: Sequence[Feature], named: Mapping[str, str], min_group: int, rows: int
 ) -> Partition:
-    codes = np.zeros(len(columns[by[0]]), dtype=np.int64)
-    for attribute in by:
-        levels, places = np.unique(columns[attribute], return_inverse=True)
-        # Re-coded at every step, so that the codes stay below rows × levels.
-        codes = np.unique(codes * len(levels) + places, return_inverse=True)[1]
-    order = np.argsort(codes, kind="stable")
+    by = tuple(feature.name for feature in features)
+    codes, levels = combine(features, rows)
+    # Sorting small numbers is a count in NumPy, which is stable and many times faster.
+    order = np.argsort(codes.astype(np.min_scalar_type(len(levels))), kind="stable")
     members = np.split(order, np.cumsum(np.bincount(codes))[:-1])
-    parts = [tuple(str(columns[name][rows[0]]) for name in by) for rows in members]
+    parts = [
+        tuple(feature.names[code] for feature, code in zip(features, row, strict=True))
+        for row in levels.tolist()
+    ]
     chosen: tuple[int, str] | None = None
-    for group, rows in zip(parts, members, strict=True):
+    for group, places in zip(parts, members, strict=True):
         fits = all(named.get(a, value) == value for a, value in zip(by, group, strict=True))
-        large = len(rows) >= min_group or all(a in named for a in by)
-        if fits and large and UNKNOWN not in group and (chosen is None or len(rows) > chosen[0]):
-            chosen = (len(rows), group_name(group))
+        large = len(places) >= min_group or all(a in named for a in by)
+        if fits and large and UNKNOWN not in group and (chosen is None or len(places) > chosen[0]):
+            chosen = (len(places), group_name(group))
     return Partition(
         attribute=group_name(by),
         groups=tuple(group_name(group) for group in parts),
@@ -218,7 +223,7 @@ def group_notes(
         sizes = dict(zip(part.groups, map(len, part.rows), strict=True))
         if UNKNOWN in sizes:
             notes.append(
-                f"{part.attribute} is missing in {sizes[UNKNOWN]:,} of {rows:,} rows; they form "
+                f"{part.attribute} is not known in {sizes[UNKNOWN]:,} of {rows:,} rows; they form "
                 f'the group "{UNKNOWN}", which is {listed}.'
             )
         if compared and part.reference is None:
@@ -245,16 +250,16 @@ def accept(field: str, found: str, accepted: Iterable[str]) -> None:
     names = tuple(dict.fromkeys(accepted))
     if found not in names:
         hint = did_you_mean(str(found), names)
-        raise InputError(f'{field} is "{found}"; accepted: {", ".join(names)}{hint}')
+        raise InputError(f'{field} is "{found}"; accepted: {", ".join(names) or "none here"}{hint}')
 
 
 def check_settings(*, confidence: float, **at_least_one: int) -> None:
     """Refuse a confidence outside 0 to 1, and settings that are not whole numbers from 1 up."""
-    if not 0 < confidence < 1:
-        raise InputError(f"confidence is {confidence}; accepted: a number between 0 and 1")
+    if not isinstance(confidence, float | int | np.floating) or not 0 < confidence < 1:
+        raise InputError(f"confidence is {confidence!r}; accepted: a number between 0 and 1")
     for name, value in at_least_one.items():
         if not isinstance(value, int | np.integer) or value < 1:
-            raise InputError(f"{name} is {value}; accepted: a whole number, 1 or more")
+            raise InputError(f"{name} is {value!r}; accepted: a whole number, 1 or more")
 
 
 def as_numbers(values: Any, name: str, rows: int | None = None) -> Floats:

@@ -6,23 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from hitl_audit.errors import InputError, did_you_mean
+from hitl_audit.errors import InputError
 from hitl_audit.fairness.counts import GroupCounts, count_cells
-from hitl_audit.fairness.encoding import Feature, encode, weights_of
+from hitl_audit.fairness.encoding import weights_of
+from hitl_audit.fairness.measures import accept, check_settings
 from hitl_audit.fairness.metric_table import Axis, Law, MetricTable, Rows
 from hitl_audit.fairness.own_metrics import OwnMetrics, split_metrics
 from hitl_audit.fairness.rates import Weights
 from hitl_audit.fairness.reference import Methods
 from hitl_audit.fairness.significance import words_of_test
-from hitl_audit.groups import UNKNOWN, binary_labels
+from hitl_audit.groups import UNKNOWN, Feature, binary_labels, encode
 
 __all__ = [
     "METHODS",
-    "accept",
-    "at_least_one",
-    "combinations",
     "methods_of",
     "metric_table",
     "named_reference",
@@ -39,17 +36,6 @@ _INTERVALS = {
 }
 METHODS: tuple[str, ...] = (*_LAWS, *_INTERVALS)
 """The accepted methods: two laws of the bootstrap, then intervals of rates, ratios, differences."""
-
-
-def accept(field: str, found: str, accepted: Sequence[str]) -> None:
-    """Refuse a word that is not accepted.
-
-    Raises:
-        InputError: with the nearest accepted word.
-    """
-    if found not in accepted:
-        hint = did_you_mean(str(found), accepted)
-        raise InputError(f'{field} is "{found}"; accepted: {", ".join(accepted)}{hint}')
 
 
 def methods_of(
@@ -101,12 +87,10 @@ def metric_table(
         InputError: anything that cannot be counted, in words.
     """
     accept("method", method, _LAWS)
-    if not 0 < confidence < 1:
-        raise InputError(f"confidence is {confidence}; accepted: a number between 0 and 1")
-    at_least_one("n_boot", n_boot)
+    check_settings(confidence=confidence, n_boot=n_boot)
     if not isinstance(random_state, int | np.integer) or random_state < 0:
         raise InputError(f"random_state is {random_state!r}; accepted: a whole number, 0 or more")
-    truth, decision = _labels(y_true, "y_true"), _labels(y_pred, "y_pred")
+    truth, decision = binary_labels(y_true, "y_true"), binary_labels(y_pred, "y_pred")
     rows = len(truth)
     if rows != len(decision):
         raise InputError(f"y_pred: got {len(decision)} rows, expected {rows} as in y_true")
@@ -143,47 +127,6 @@ def metric_table(
         rows=Rows(cell, weight) if weight is not None or method == "replay" else None,
         own=OwnMetrics(own, truth, decision, weight, controls, sensitive) if own else None,
     )
-
-
-def _labels(values: Any, name: str) -> npt.NDArray[np.int8]:
-    """:func:`binary_labels`, without a table of distinct values where whole numbers show it."""
-    array = np.asarray(values)
-    if array.dtype.kind in "biu" and array.ndim == 1 and array.size:
-        lowest, highest = int(array.min()), int(array.max())
-        if lowest >= 0 and highest <= 1:
-            return array.astype(np.int8)
-    return binary_labels(values, name)
-
-
-def at_least_one(field: str, number: int) -> None:
-    """Refuse a number below 1.
-
-    Raises:
-        InputError: naming the field.
-    """
-    if number < 1:
-        raise InputError(f"{field} is {number}; accepted: 1 or more")
-
-
-def combinations(
-    attributes: tuple[str, ...], intersections: bool | Sequence[Sequence[str]]
-) -> list[tuple[str, ...]]:
-    """The sets of attributes to compare by: each alone, then the intersections.
-
-    Raises:
-        InputError: an unknown attribute, or an intersection of fewer than two.
-    """
-    single: list[tuple[str, ...]] = [(name,) for name in attributes]
-    if isinstance(intersections, bool):
-        return [*single, attributes] if intersections and len(attributes) > 1 else single
-    for names in intersections:
-        for name in names:
-            accept("intersections", name, attributes)
-        if len(set(names)) < 2 or len(set(names)) < len(names):
-            raise InputError(
-                f"intersections has {list(names)}; accepted: two or more different attributes each"
-            )
-    return list(dict.fromkeys([*single, *map(tuple, intersections)]))
 
 
 def named_reference(counts: GroupCounts, reference: Mapping[str, Any]) -> dict[str, str]:

@@ -14,10 +14,10 @@ import pandas as pd
 
 from hitl_audit.errors import InputError
 from hitl_audit.fairness.counts import GroupCounts
-from hitl_audit.fairness.encoding import Feature
 from hitl_audit.fairness.own_metrics import OwnMetrics
 from hitl_audit.fairness.rates import Weights, metric_values
 from hitl_audit.fairness.resampling import Replicates, multinomial, replay, weighted_multinomial
+from hitl_audit.groups import Feature
 
 __all__ = ["KINDS", "Axis", "Law", "MetricTable", "Rows"]
 
@@ -36,6 +36,8 @@ KINDS = (
 )
 _COMPARE = ("between_groups", "to_overall")
 
+# About this many numbers of a metric are measured at a time.
+_AT_ONCE = 4096
 # A grid of all combinations with more rows than this lists those that occur.
 _LARGEST_GRID = 1_000_000
 
@@ -239,7 +241,16 @@ class MetricTable:
 
     def resampled(self, metric: str) -> dict[str, Array]:
         """Every kind of a metric in every replicate, (replicates, groups or strata)."""
-        return self._measure(metric, self.replicates.cells, self.replicates.rows)
+        replicates = self.replicates
+        step = max(1, _AT_ONCE // len(self.groups))
+        found: dict[str, Array] = {}
+        for start in range(0, len(replicates), step):
+            part = slice(start, start + step)
+            for kind, values in self._measure(metric, *replicates.part(part)).items():
+                if not start:
+                    found[kind] = np.empty((len(replicates), values.shape[-1]))
+                found[kind][part] = values
+        return found
 
     @property
     def _all_metrics(self) -> tuple[str, ...]:
@@ -284,7 +295,9 @@ class MetricTable:
         strict = self.law.name == "replay" and kind != "by_group" and not self.controls
         bounds = np.full((2, drawn.shape[1]), np.nan)
         whole = missing == 0
-        bounds[:, whole] = np.quantile(drawn[:, whole], tails, axis=0)
+        bounds[:, whole] = np.quantile(
+            drawn if whole.all() else drawn[:, whole], tails, axis=0, overwrite_input=True
+        )
         some = (missing > 0) & (missing < len(drawn))
         if some.any() and not strict:
             bounds[:, some] = np.nanquantile(drawn[:, some], tails, axis=0)

@@ -48,7 +48,7 @@ def notes_on_groups(
         unknown = sum(sum(c) for g, c in counts.by([attribute]).items() if g == (UNKNOWN,))
         if unknown:
             notes.append(
-                f"{attribute} is missing in {unknown:,} of {counts.rows:,} rows; they form the "
+                f"{attribute} is not known in {unknown:,} of {counts.rows:,} rows; they form the "
                 f'group "{UNKNOWN}", which is listed and never the reference.'
             )
     picked = [group_name(by) for by in combinations if not all(name in named for name in by)]

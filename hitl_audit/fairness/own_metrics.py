@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from hitl_audit.errors import InputError, did_you_mean
-from hitl_audit.fairness.encoding import Feature
 from hitl_audit.fairness.rates import DEFAULT_METRICS, METRICS
+from hitl_audit.groups import Feature
 
 __all__ = ["OwnMetrics", "split_metrics"]
 
@@ -57,6 +57,11 @@ def split_metrics(metrics: Any) -> tuple[tuple[str, ...], dict[str, Metric]]:
                 own[name] = metric
         elif metric in METRICS and name == metric:
             known.append(metric)
+        elif metric in METRICS:
+            raise InputError(
+                f'metrics calls "{metric}" by another name, "{name}"; accepted: '
+                f'{{"{metric}": "{metric}"}}, or a function by any name'
+            )
         else:
             hint = did_you_mean(str(metric), METRICS)
             raise InputError(f'metric is "{metric}"; accepted: {", ".join(METRICS)}{hint}')

@@ -236,7 +236,7 @@ def proxy_strength(
         known = drawn[values[drawn] != UNKNOWN]
         if len(known) < len(drawn):
             notes.append(
-                f"{attribute} is missing in {len(drawn) - len(known):,} of {len(drawn):,} rows, "
+                f"{attribute} is not known in {len(drawn) - len(known):,} of {len(drawn):,} rows, "
                 "which are left out."
             )
         groups, codes = np.unique(values[known], return_inverse=True)

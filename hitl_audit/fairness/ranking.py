@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hitl_audit.charts import Chart, to_plotly
 from hitl_audit.errors import InputError
+from hitl_audit.fairness.measure_table import MeasureTable
 from hitl_audit.fairness.measures import (
     Compare,
     Floats,
@@ -20,12 +20,9 @@ from hitl_audit.fairness.measures import (
     Ints,
     Measure,
     Partition,
-    as_frame,
-    as_html,
     as_numbers,
     check_settings,
     group_notes,
-    interval_chart,
     partitions,
     percentile_interval,
     status_of,
@@ -40,47 +37,18 @@ _LEAST_LISTS = 10
 _CELLS_AT_ONCE = 4_000_000
 
 
-@dataclass(frozen=True)
-class RankingMetrics:
+@dataclass(frozen=True, kw_only=True)
+class RankingMetrics(MeasureTable):
     """Selection at k and exposure by group, with differences and ratios to the reference.
 
     Attributes:
-        measures: one row per attribute, group and metric, all rows first.
         lists: how many lists were ranked.
-        confidence: of every interval.
-        notes: what a reader must know about these numbers.
     """
 
-    measures: tuple[Measure, ...]
     lists: int
-    confidence: float
-    notes: tuple[str, ...]
 
-    def frame(self) -> pd.DataFrame:
-        """All metrics, one row each."""
-        return as_frame(self.measures, Measure)
-
-    def chart(self, metric: str, attribute: str, compare: Compare = "value") -> Chart:
-        """One metric by group with its intervals.
-
-        Raises:
-            InputError: a metric, attribute or comparison that was not computed.
-        """
-        return interval_chart(
-            self.measures,
-            attribute=attribute,
-            metric=metric,
-            compare=compare,
-            confidence=self.confidence,
-            percent=metric.startswith("selection") and compare != "ratio",
-        )
-
-    def plot(self, metric: str, attribute: str, compare: Compare = "value") -> Any:
-        """:meth:`chart` as a plotly figure."""
-        return to_plotly(self.chart(metric, attribute, compare))
-
-    def _repr_html_(self) -> str:
-        return as_html(self.frame(), self.notes)
+    def _in_percent(self, metric: str, compare: Compare) -> bool:
+        return metric.startswith("selection") and compare != "ratio"
 
 
 def ranking_metrics(
@@ -159,7 +127,9 @@ def ranking_metrics(
         notes.append(
             f"{several} lists are too few to say how much lists differ, so there are no intervals."
         )
-    return RankingMetrics(tuple(found), several, confidence, tuple(notes))
+    return RankingMetrics(
+        measures=tuple(found), lists=several, confidence=confidence, notes=tuple(notes)
+    )
 
 
 def _lists(query: Any, rows: int) -> Ints:

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from statistics import NormalDist
 
-import numpy as np
-
 from hitl_audit.fairness.counts import GroupCounts
 from hitl_audit.fairness.rates import EFFECTIVE, RATES, GroupRate, Weights, count_of, group_names
 from hitl_audit.fairness.score_bounds import koopman_bounds
@@ -80,7 +78,7 @@ def against_reference(
     """
     attribute, names = group_names(part)
     found = {(rate.metric, rate.group): rate for rate in rates}
-    pairs: list[Comparison] = []
+    asked: list[tuple[str, _Side, _Side]] = []
     without = []
     for metric in metrics:
         if metric == "count":
@@ -93,21 +91,25 @@ def against_reference(
         if place is None:
             without.append(metric_words(metric))
             continue
-        others = [side for i, side in enumerate(sides) if i != place]
-        tests = _tests(others, sides[place], methods.test)
-        ratios = _ratio_bounds(others, sides[place], methods.ratio, confidence)
-        for side, p_value, bounds in zip(others, tests, ratios, strict=True):
-            pairs += _pair(
-                (metric, attribute),
-                side,
-                sides[place],
-                confidence,
-                min_group,
-                methods,
-                p_value,
-                bounds,
-                weighted=weights is not None,
-            )
+        asked += [(metric, side, sides[place]) for i, side in enumerate(sides) if i != place]
+    # All metrics at once: a hundred pairs take hardly longer than one.
+    tests = _tests(asked, methods.test)
+    ratios = _ratio_bounds(asked, methods.ratio, confidence)
+    pairs = [
+        comparison
+        for (metric, side, other), p_value, bounds in zip(asked, tests, ratios, strict=True)
+        for comparison in _pair(
+            (metric, attribute),
+            side,
+            other,
+            confidence,
+            min_group,
+            methods,
+            p_value,
+            bounds,
+            weighted=weights is not None,
+        )
+    ]
     if not without:
         return pairs, []
     return pairs, [
@@ -156,28 +158,34 @@ def _reference_place(
     return chosen
 
 
-def _tests(sides: Sequence[_Side], other: _Side, test: str) -> list[float | None]:
-    """p of equal rates for each side against the other; all at once."""
-    if other.sizes is None or not sides:
-        return [None] * len(sides)
-    x, n = zip(*(side.sizes or (0, 0) for side in sides), strict=True)
-    found = p_values(test, x, n, [other.sizes[0]] * len(x), [other.sizes[1]] * len(x))
-    return [None if math.isnan(p) else float(p) for p in found]
+def _tests(asked: Sequence[tuple[str, _Side, _Side]], test: str) -> list[float | None]:
+    """p of equal rates for each side against its reference."""
+    numbers = [_numbers(side, other) for _, side, other in asked]
+    known = iter(p_values(test, *zip(*filter(None, numbers), strict=True)) if any(numbers) else ())
+    found = [math.nan if pair is None else float(next(known)) for pair in numbers]
+    return [None if math.isnan(p) else p for p in found]
 
 
 def _ratio_bounds(
-    sides: Sequence[_Side], other: _Side, method: str, confidence: float
+    asked: Sequence[tuple[str, _Side, _Side]], method: str, confidence: float
 ) -> list[Interval | None]:
-    """Interval of the ratio of each side to the other; all at once where that is much faster."""
+    """Interval of the ratio of each side to its reference."""
     z = NormalDist().inv_cdf((1 + confidence) / 2)
-    if other.sizes is None or not other.sizes[1] or not sides:
-        return [None] * len(sides)
-    sizes = [side.sizes or (0.0, 0.0) for side in sides]
+    numbers = [_numbers(side, other) for _, side, other in asked]
     if method != "Koopman score":
-        return [METHODS[method](z, *own, *other.sizes) if own[1] else None for own in sizes]
-    hits, rows = (np.array(v, dtype=np.float64) for v in zip(*sizes, strict=True))
-    low, high = koopman_bounds(z, hits, np.maximum(rows, 1e-9), *other.sizes)
-    return [(float(a), float(b)) if n else None for a, b, n in zip(low, high, rows, strict=True)]
+        return [pair and METHODS[method](z, *pair) for pair in numbers]
+    if not any(numbers):
+        return [None] * len(numbers)
+    low, high = koopman_bounds(z, *zip(*filter(None, numbers), strict=True))
+    bounds = zip(low.tolist(), high.tolist(), strict=True)
+    return [pair and next(bounds) for pair in numbers]
+
+
+def _numbers(side: _Side, other: _Side) -> tuple[float, float, float, float] | None:
+    """Successes and rows of both; ``None`` where a side has no rows or is no proportion."""
+    if side.sizes is None or other.sizes is None or not side.sizes[1] or not other.sizes[1]:
+        return None
+    return (*side.sizes, *other.sizes)
 
 
 def _pair(
@@ -240,9 +248,8 @@ def _pair(
 def _difference_bounds(
     side: _Side, other: _Side, method: str, confidence: float
 ) -> Interval | None:
-    if side.sizes is None or other.sizes is None or not side.sizes[1] or not other.sizes[1]:
-        return None
-    return METHODS[method](NormalDist().inv_cdf((1 + confidence) / 2), *side.sizes, *other.sizes)
+    pair = _numbers(side, other)
+    return pair and METHODS[method](NormalDist().inv_cdf((1 + confidence) / 2), *pair)
 
 
 def _mover_difference(side: _Side, other: _Side) -> Interval | None:

@@ -7,23 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from hitl_audit.charts import Chart, to_plotly
 from hitl_audit.errors import InputError
+from hitl_audit.fairness.measure_table import MeasureTable
 from hitl_audit.fairness.measures import (
-    Compare,
     Floats,
     Interval,
     Measure,
     Partition,
-    as_frame,
-    as_html,
     as_numbers,
     check_settings,
     differences,
     group_notes,
-    interval_chart,
     mean_interval,
     partitions,
     status_of,
@@ -33,44 +28,9 @@ from hitl_audit.fairness.measures import (
 __all__ = ["RegressionMetrics", "regression_metrics"]
 
 
-@dataclass(frozen=True)
-class RegressionMetrics:
-    """Errors and predictions of a regression by group, and differences to the reference.
-
-    Attributes:
-        measures: one row per attribute, group and metric, all rows first.
-        confidence: of every interval.
-        notes: what a reader must know about these numbers.
-    """
-
-    measures: tuple[Measure, ...]
-    confidence: float
-    notes: tuple[str, ...]
-
-    def frame(self) -> pd.DataFrame:
-        """All metrics, one row each."""
-        return as_frame(self.measures, Measure)
-
-    def chart(self, metric: str, attribute: str, compare: Compare = "value") -> Chart:
-        """One metric by group with its intervals.
-
-        Raises:
-            InputError: a metric, attribute or comparison that was not computed.
-        """
-        return interval_chart(
-            self.measures,
-            attribute=attribute,
-            metric=metric,
-            compare=compare,
-            confidence=self.confidence,
-        )
-
-    def plot(self, metric: str, attribute: str, compare: Compare = "value") -> Any:
-        """:meth:`chart` as a plotly figure."""
-        return to_plotly(self.chart(metric, attribute, compare))
-
-    def _repr_html_(self) -> str:
-        return as_html(self.frame(), self.notes)
+@dataclass(frozen=True, kw_only=True)
+class RegressionMetrics(MeasureTable):
+    """Errors and predictions of a regression by group, and differences to the reference."""
 
 
 def regression_metrics(

@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Replicates", "multinomial", "replay", "weighted_multinomial"]
+__all__ = ["Replicates", "classes", "multinomial", "replay", "weighted_multinomial"]
 
 Array = npt.NDArray[Any]
 
-# About this many drawn numbers are held at a time.
-_AT_ONCE = 4_000_000
+# About this many drawn numbers are held at a time; they fit a processor's cache.
+_AT_ONCE = 8192
+# Beyond this many pairs of cell and weight, neighboring weights are drawn as
+# their mean: at most so many pairs in all, and this many in each cell.
+_PAIRS = 16_384
+_LEAST_PAIRS = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +26,28 @@ class Replicates:
 
     Attributes:
         cells: (4, replicates, groups) true negatives, false positives, false
-            negatives and true positives; sums of weights, if rows have weights.
-        rows: (replicates, groups) rows drawn.
+            negatives and true positives, in the smallest type that holds
+            them; sums of weights, if rows have weights.
+        drawn: (replicates, groups) rows drawn, if rows have weights.
     """
 
     cells: Array
-    rows: Array
+    drawn: Array | None = None
+
+    def __len__(self) -> int:
+        return int(self.cells.shape[1])
+
+    @property
+    def rows(self) -> Array:
+        """(replicates, groups) rows drawn."""
+        return self.cells.sum(0) if self.drawn is None else self.drawn
+
+    def part(self, places: slice) -> tuple[Array, Array]:
+        """Cells and rows of some of the replicates, in a type one can calculate with."""
+        if self.drawn is not None:
+            return self.cells[:, places], self.drawn[places]
+        cells = self.cells[:, places].astype(np.int64)
+        return cells, cells.sum(0)
 
 
 def multinomial(table: Array, n_boot: int, seed: int) -> Replicates:
@@ -44,17 +64,23 @@ def multinomial(table: Array, n_boot: int, seed: int) -> Replicates:
     """
     rows = int(table.sum())
     occupied = np.flatnonzero(table)
-    drawn = np.zeros((n_boot, table.size), dtype=np.int64)
-    drawn[:, occupied] = np.random.default_rng(seed).multinomial(
-        rows, table.ravel()[occupied] / rows, size=n_boot
-    )
-    return _tables(drawn)
+    chance = table.ravel()[occupied] / rows
+    rng = np.random.default_rng(seed)
+    cells = np.zeros((4, n_boot, len(table)), dtype=np.min_scalar_type(rows))
+    for part in _parts(n_boot, len(occupied)):
+        drawn = rng.multinomial(rows, chance, size=part.stop - part.start)
+        cells[occupied % 4, part, occupied // 4] = drawn.T
+    return Replicates(cells)
 
 
 def weighted_multinomial(
     cell: Array, weight: Array, groups: int, n_boot: int, seed: int
 ) -> Replicates:
     """The same law for rows with weights, over the distinct pairs of cell and weight.
+
+    Where there are more than 16,384 pairs, each cell's weights are drawn in
+    classes (:func:`classes`): sums keep their mean, and their variance to a
+    small fraction.
 
     Args:
         cell: (rows,) 4 × group + 2 × true label + predicted label.
@@ -65,21 +91,46 @@ def weighted_multinomial(
     """
     order = np.lexsort((weight, cell))
     cell, weight = cell[order], weight[order]
-    new = np.r_[True, (np.diff(cell) != 0) | (np.diff(weight) != 0)]
-    first = np.flatnonzero(new)
+    first = _changes(cell, weight)
+    if len(first) > _PAIRS:
+        begin = _changes(cell)
+        each = max(_LEAST_PAIRS, _PAIRS // len(begin))
+        own = [classes(part, each) for part in np.split(weight, begin[1:])]
+        first = _changes(cell, np.concatenate(own))
     times = np.diff(np.r_[first, len(cell)])
-    place, each = cell[first], weight[first]
+    place, each_weight = cell[first], np.add.reduceat(weight, first) / times
     starts = np.flatnonzero(np.r_[True, np.diff(place) != 0])
     rng = np.random.default_rng(seed)
     sums = np.zeros((n_boot, 4 * groups))
     rows = np.zeros((n_boot, 4 * groups), dtype=np.int64)
-    chunk = max(1, _AT_ONCE // len(first))
-    for start in range(0, n_boot, chunk):
-        part = slice(start, min(start + chunk, n_boot))
+    for part in _parts(n_boot, len(first)):
         drawn = rng.multinomial(len(cell), times / len(cell), size=part.stop - part.start)
         rows[part, place[starts]] = np.add.reduceat(drawn, starts, axis=1)
-        sums[part, place[starts]] = np.add.reduceat(drawn * each, starts, axis=1)
+        sums[part, place[starts]] = np.add.reduceat(drawn * each_weight, starts, axis=1)
     return _tables(sums, rows)
+
+
+def classes(values: Array, most: int) -> npt.NDArray[np.int64]:
+    """The place of every value among its distinct values, or among classes of neighbors.
+
+    Of more than ``most`` distinct values, those whose mean of rank (as a share of
+    all) and position (as a share of the range) falls into the same of ``most``
+    equal steps are one class: a class spans at most 2 / ``most`` of the values,
+    and as much of their range.
+    """
+    levels, places, times = np.unique(values, return_inverse=True, return_counts=True)
+    if len(levels) <= most:
+        return places
+    rank = np.r_[0, times.cumsum()[:-1]] / len(values)
+    position = (levels - levels[0]) / (levels[-1] - levels[0])
+    step = np.floor((rank + position) / 2 * most)
+    return np.asarray(np.cumsum(np.r_[False, np.diff(step) > 0])[places])
+
+
+def _changes(*columns: Array) -> Array:
+    """Where one of the sorted columns holds another value than in the row before."""
+    new = np.logical_or.reduce([np.diff(column) != 0 for column in columns])
+    return np.flatnonzero(np.r_[True, new])
 
 
 def replay(cell: Array, weight: Array | None, groups: int, n_boot: int, seed: int) -> Replicates:
@@ -102,7 +153,7 @@ def replay(cell: Array, weight: Array | None, groups: int, n_boot: int, seed: in
     seeds = np.random.default_rng(seed).integers(
         low=0, high=np.iinfo(np.uint32).max, size=n_boot, dtype=np.uint32
     )
-    counts = np.empty((n_boot, size), dtype=np.int64)
+    counts = np.empty((n_boot, size), dtype=np.min_scalar_type(rows))
     sums = None if weight is None else np.empty((n_boot, size))
     for i, own in enumerate(seeds):
         drawn = np.random.RandomState(own).choice(rows, size=rows, replace=True)
@@ -113,9 +164,14 @@ def replay(cell: Array, weight: Array | None, groups: int, n_boot: int, seed: in
     return _tables(counts) if sums is None else _tables(sums, counts)
 
 
+def _parts(n_boot: int, size: int) -> list[slice]:
+    """Replicates of ``size`` numbers each, as many at a time as may be held."""
+    step = max(1, _AT_ONCE // size)
+    return [slice(start, min(start + step, n_boot)) for start in range(0, n_boot, step)]
+
+
 def _tables(drawn: Array, rows: Array | None = None) -> Replicates:
     """From (replicates, 4 × groups)."""
     shape = (len(drawn), -1, 4)
-    cells = np.ascontiguousarray(np.moveaxis(drawn.reshape(shape), -1, 0))
-    total = cells.sum(0) if rows is None else rows.reshape(shape).sum(-1)
-    return Replicates(cells, total)
+    cells = np.moveaxis(drawn.reshape(shape), -1, 0)
+    return Replicates(cells, None if rows is None else rows.reshape(shape).sum(-1))

@@ -109,7 +109,7 @@ class ScoreHistogram:
             name, n = group_name(group), int(table.sum())
             rows = table.sum(-1)
             falling = table[::-1][None]
-            auc = float(roc_auc(falling, middle[::-1])[0])
+            auc = float(roc_auc(falling)[0])
             pairs = float(table[:, 0].sum()) * float(table[:, 1].sum())
             # Pairs within a bin are counted as ties, and may all be won or lost.
             if pairs:

@@ -10,35 +10,33 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hitl_audit.charts import Chart, Series, to_plotly
+from hitl_audit.charts import Chart, Series
+from hitl_audit.fairness.measure_table import MeasureTable
 from hitl_audit.fairness.measures import (
-    Compare,
     Interval,
     Measure,
     Partition,
     State,
     accept,
     as_frame,
-    as_html,
     as_numbers,
     check_settings,
     differences,
     group_notes,
-    interval_chart,
     mean_interval,
     partitions,
     percentile_interval,
     status_of,
 )
+from hitl_audit.fairness.resampling import classes
 from hitl_audit.findings import percent
 from hitl_audit.groups import binary_labels
 from hitl_audit.intervals import Count, wilson
-from hitl_audit.score_statistics import Floats, Labels, brier_score, delong
+from hitl_audit.score_statistics import Floats, Labels, delong
 
 __all__ = [
     "CalibrationBand",
     "ScoreMetrics",
-    "binned",
     "checked_scores",
     "roc_auc",
     "score_metrics_by_group",
@@ -48,9 +46,10 @@ Method = Literal["analytic", "bootstrap"]
 
 # DeLong's variance and the bootstrap of a curve mean little with fewer cases in a class.
 _LEAST_PER_CLASS = 10
-# A bootstrap resamples counts per distinct score; beyond this many, scores share
-# a bin of equal size, which moves an AUC by less than 1 / (2 × bins).
-_LEVELS = 4096
+# A bootstrap resamples counts per distinct score, or per class of neighboring
+# scores if there are more than this. Classes change the variance of an AUC by
+# less than 1 / 2,000 of itself; what they change in its value is taken off.
+_LEVELS = 128
 _CELLS_AT_ONCE = 4_000_000
 _CHART_GROUPS = 7
 
@@ -89,46 +88,21 @@ class CalibrationBand:
     status: State
 
 
-@dataclass(frozen=True)
-class ScoreMetrics:
-    """Scores against outcomes, by group.
+@dataclass(frozen=True, kw_only=True)
+class ScoreMetrics(MeasureTable):
+    """Scores against outcomes, by group, then the differences to the reference.
 
     Attributes:
-        measures: one row per attribute, group and metric, all rows first; then
-            the differences to the reference.
         calibration: one row per attribute, group and band of scores.
-        confidence: of every interval.
         min_group: groups with fewer rows decide nothing.
-        notes: what a reader must know about these numbers.
     """
 
-    measures: tuple[Measure, ...]
     calibration: tuple[CalibrationBand, ...]
-    confidence: float
     min_group: int
-    notes: tuple[str, ...]
-
-    def frame(self) -> pd.DataFrame:
-        """All metrics, one row each."""
-        return as_frame(self.measures, Measure)
 
     def calibration_frame(self) -> pd.DataFrame:
         """All calibration bands, one row each."""
         return as_frame(self.calibration, CalibrationBand)
-
-    def chart(self, metric: str, attribute: str, compare: Compare = "value") -> Chart:
-        """One metric by group with its intervals.
-
-        Raises:
-            InputError: a metric, attribute or comparison that was not computed.
-        """
-        return interval_chart(
-            self.measures,
-            attribute=attribute,
-            metric=metric,
-            compare=compare,
-            confidence=self.confidence,
-        )
 
     def calibration_chart(self, attribute: str) -> Chart:
         """Predicted against observed by group, in the bands with enough cases.
@@ -176,13 +150,6 @@ class ScoreMetrics:
             value_range=(0.0, 1.0),
             percent=True,
         )
-
-    def plot(self, metric: str, attribute: str, compare: Compare = "value") -> Any:
-        """:meth:`chart` as a plotly figure."""
-        return to_plotly(self.chart(metric, attribute, compare))
-
-    def _repr_html_(self) -> str:
-        return as_html(self.frame(), self.notes)
 
 
 def score_metrics_by_group(
@@ -252,8 +219,8 @@ def score_metrics_by_group(
         )
     if method == "bootstrap" and len(np.unique(scores)) > _LEVELS:
         notes.append(
-            f"Intervals resample the scores of a group in {_LEVELS:,} bins of equal size where it "
-            "has more distinct scores than that; values are of the scores themselves."
+            f"Intervals resample the scores of a group in at most {_LEVELS:,} classes of "
+            "neighboring scores; values are of the scores themselves."
         )
     return ScoreMetrics(
         measures=(*values, *differences(values, references)),
@@ -315,7 +282,7 @@ class _Measured:
         of_gap = mean_interval(errors, confidence=self.confidence)
         names = ("DeLong, logit scale", "Student t")
         if self.method == "bootstrap":
-            of_auc, of_mean, of_brier, of_gap = self._resampled(truth, scores, seed)
+            of_auc, of_mean, of_brier, of_gap = self._resampled(truth, scores, auc, seed)
             names = ("bootstrap, percentile", "bootstrap, percentile")
         shares = wilson(Count(positives, n), confidence=self.confidence) or (None, None)
         found = [
@@ -331,45 +298,37 @@ class _Measured:
             ]
         return found
 
-    def _resampled(self, truth: Labels, scores: Floats, seed: int) -> list[Interval]:
-        levels, places = binned(scores)
-        table = np.bincount(places * 2 + truth, minlength=2 * len(levels))
+    def _resampled(
+        self, truth: Labels, scores: Floats, auc: float | None, seed: int
+    ) -> list[Interval]:
+        places = classes(-scores, _LEVELS)
+        cells = places * 2 + truth
+        table = np.bincount(cells, minlength=2 * (int(places.max()) + 1))
+        # Per cell the mean of the score and of the loss: what classes do not change.
+        sums = [
+            np.bincount(cells, weights=w, minlength=len(table))
+            for w in (scores, (truth - scores) ** 2)
+        ]
+        means = np.column_stack(
+            [*(s / np.maximum(table, 1) for s in sums), np.arange(len(table)) % 2]
+        )
+        off = 0.0 if auc is None else auc - float(roc_auc(table.reshape(1, -1, 2))[0])
         rng = np.random.default_rng(seed)
         at_once = max(1, _CELLS_AT_ONCE // len(table))
         batches = []
         for start in range(0, self.n_boot, at_once):
             size = min(at_once, self.n_boot - start)
             drawn = rng.multinomial(len(truth), table / len(truth), size=size)
-            drawn = drawn.reshape(size, -1, 2)
-            mean = drawn.sum(-1) @ levels / len(truth)
-            observed = drawn[..., 1].sum(-1) / len(truth)
-            brier = brier_score(drawn, levels)
-            batches.append(np.stack([roc_auc(drawn, levels), mean, brier, observed - mean]))
+            mean, brier, observed = (drawn @ means / len(truth)).T
+            areas = roc_auc(drawn.reshape(size, -1, 2)) + off
+            batches.append(np.stack([areas, mean, brier, observed - mean]))
         return [
             percentile_interval(replicates, confidence=self.confidence)
             for replicates in np.concatenate(batches, axis=1)
         ]
 
 
-def binned(scores: Floats, bins: int = _LEVELS) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Distinct scores, falling, and the place of each row's among them.
-
-    More than ``bins`` distinct scores are put into that many bins of (about)
-    equal size, each standing for its mean.
-    """
-    negated, places = np.unique(-scores, return_inverse=True)
-    if len(negated) <= bins:
-        return -negated, places
-    order = np.argsort(places, kind="stable")
-    # Rows with equal scores stay together: the bin is that of their first row.
-    first = np.searchsorted(places[order], np.arange(len(negated)))
-    _, coarse = np.unique(first * bins // len(scores), return_inverse=True)
-    places = coarse[places]
-    sizes = np.bincount(places)
-    return np.bincount(places, weights=scores) / sizes, places
-
-
-def roc_auc(tables: npt.NDArray[np.int64], levels: Floats) -> Floats:
+def roc_auc(tables: npt.NDArray[np.int64]) -> Floats:
     """Area under the ROC curve of tables (replicates × scores, falling × labels); ties count ½."""
     negatives, positives = tables[..., 0], tables[..., 1]
     total, among = positives.sum(-1), negatives.sum(-1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import FrozenInstanceError
+from copy import deepcopy
+from dataclasses import FrozenInstanceError, replace
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -16,7 +17,7 @@ from fairlearn import metrics as fairlearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
-from sklearn.metrics import accuracy_score, precision_score
+from sklearn.metrics import accuracy_score, brier_score_loss, precision_score, roc_auc_score
 
 from hitl_audit.errors import InputError
 from hitl_audit.fairness.group_metrics import DEFAULT_METRICS, GroupMetrics, group_metrics
@@ -136,7 +137,7 @@ def test_mortgage_applications() -> None:
     # 15 applications do not say; nobody guesses.
     unknown = [rate for rate in found.rates if rate.group == "unknown"]
     assert {(rate.n, rate.status) for rate in unknown} == {(15, "small group")}
-    assert any("male is missing in 15 of 1,989 rows" in note for note in found.notes)
+    assert any("male is not known in 15 of 1,989 rows" in note for note in found.notes)
 
 
 def test_comparisons_carry_everything_a_verdict_needs() -> None:
@@ -418,3 +419,51 @@ def test_a_question_that_has_no_answer(arguments: tuple[Any, Any, Any], words: s
         found.comparisons(*arguments)
     with pytest.raises(InputError, match="n_boot is 0"):
         found.summary(n_boot=0)
+
+
+def test_scores_join_the_frame_and_the_charts() -> None:
+    rng = np.random.default_rng(0)
+    truth, group = rng.integers(0, 2, 300), rng.choice(["a", "b"], 300)
+    score = np.clip(rng.normal(0.4 + 0.2 * truth, 0.2), 0, 1)
+    arguments: dict[str, Any] = {
+        "sensitive_features": {"group": group},
+        "metrics": ["selection_rate"],
+    }
+    found = group_metrics(truth, score > 0.5, y_score=score, **arguments)
+    frame = found.frame().set_index(["group", "metric"])
+    for name in "ab":
+        rows = group == name
+        auc = roc_auc_score(truth[rows], score[rows])
+        assert frame.loc[(name, "roc_auc"), "value"] == pytest.approx(auc, abs=1e-12)
+        brier = brier_score_loss(truth[rows], score[rows])
+        assert frame.loc[(name, "brier_score"), "value"] == pytest.approx(brier, abs=1e-12)
+    assert frame.loc[("a", "selection_rate"), "count"] == (score > 0.5)[group == "a"].sum()
+    assert found.scores.calibration_frame()["n"].sum() == 600
+    assert found.chart("roc_auc").series[0].x == found.scores.chart("roc_auc", "group").series[0].x
+    without = group_metrics(truth, score > 0.5, **arguments)
+    with pytest.raises(InputError, match="these results have no scores"):
+        _ = without.scores
+    pd.testing.assert_frame_equal(
+        without.frame(), found.frame().query("metric == 'selection_rate'").astype({"count": int})
+    )
+
+
+def test_a_chart_needs_no_arguments() -> None:
+    found = measure(decisions(a=(30, 50), b=(20, 50)))
+    assert found.chart() == found.chart("selection_rate", "group")
+    assert found.plot().data
+
+
+def test_what_is_computed_later_is_part_of_the_value() -> None:
+    found = measure(decisions(a=(30, 50), b=(20, 50)))
+    assert "rates" not in vars(found)
+    assert deepcopy(found) == found
+    assert replace(found, min_group=5).rates == found.rates
+    with pytest.raises(AttributeError, match="no attribute 'rate'"):
+        _ = found.rate  # type: ignore[attr-defined]
+
+
+def test_nothing_to_compare_is_an_empty_frame_with_its_columns() -> None:
+    found = measure(decisions(only=(30, 50)))
+    assert found.comparison_frame().columns[:3].tolist() == ["attribute", "group", "reference"]
+    assert not len(found.comparison_frame())

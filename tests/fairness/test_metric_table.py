@@ -25,6 +25,7 @@ from sklearn.metrics import (
 
 from hitl_audit.errors import InputError
 from hitl_audit.fairness.group_metrics import METRICS, GroupMetrics, group_metrics
+from hitl_audit.fairness.resampling import classes, weighted_multinomial
 
 
 def false_discovery_rate(truth: Any, decision: Any, sample_weight: Any = None) -> float:
@@ -305,6 +306,33 @@ def test_the_multinomial_law_is_that_of_drawing_rows(weighted: bool) -> None:
     assert drawn.table.replicates.rows.sum(1).tolist() == [400] * 4000
 
 
+def test_weights_that_all_differ_are_drawn_in_classes() -> None:
+    """Standard deviations of the resampled sums, against those of drawing rows."""
+    rng = np.random.default_rng(5)
+    rows = 20_000
+    cell, weight = rng.integers(0, 8, rows), rng.lognormal(0, 1, rows)
+    drawn = weighted_multinomial(cell, weight, 2, 4000, 0)
+    sums = np.moveaxis(drawn.cells, 0, -1).reshape(4000, 8)
+    total = np.bincount(cell, weights=weight)
+    spread = np.sqrt(np.bincount(cell, weights=weight**2) - total**2 / rows)
+    assert sums.mean(0) == pytest.approx(total, abs=0.07 * spread.max())
+    assert sums.std(0) == pytest.approx(spread, rel=0.05)
+    assert (drawn.rows.sum(1) == rows).all()
+
+
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=400), st.integers(2, 40))
+def test_classes_are_runs_of_neighbors(values: list[int], most: int) -> None:
+    array = np.array(values)
+    found = classes(array, most)
+    order = np.argsort(array, kind="stable")
+    assert set(np.diff(found[order])) <= {0, 1}
+    assert set(found) == set(range(found.max() + 1))
+    same = len(set(values)) <= most
+    assert found.max() + 1 == len(set(values)) if same else found.max() < most
+    for place in () if same else set(found.tolist()):
+        assert np.ptp(array[found == place]) <= 2 / most * np.ptp(array)
+
+
 def test_the_seed_decides() -> None:
     frame = people(80, 2)
     options: dict[str, Any] = {"sensitive_features": frame["race"], "n_boot": 200}
@@ -493,7 +521,12 @@ GROUPS = ["a", "b"] * 10
         ({"metrics": [lambda t, p: 0.5]}, None),
         ({"metrics": [partial(recall_score)]}, "has no name"),
         ({"metrics": {"f1": recall_score}}, "built in and cannot be another"),
-        ({"metrics": {"chosen": "selection_rate"}}, 'metric is "selection_rate"'),
+        ({"metrics": {"chosen": "selection_rate"}}, 'calls "selection_rate" by another name'),
+        ({"n_boot": 1.5}, "n_boot is 1.5; accepted: a whole number"),
+        ({"confidence": "95"}, "confidence is '95'"),
+        ({"sensitive_features": [None, "unknown"] * 10}, "missing in 10 of 20 rows and has a"),
+        ({"y_score": [0.5] * 3}, "y_score: got 3 rows, expected 20"),
+        ({"y_score": [0.5] * 20, "sample_weight": [1.0] * 20}, "count every row alike"),
     ],
 )
 def test_bad_input_is_refused_in_words(options: dict[str, Any], words: str | None) -> None:

@@ -361,3 +361,12 @@ def test_bad_rankings(change: dict[str, Any], message: str) -> None:
     }
     with pytest.raises(InputError, match=message):
         ranking_metrics(**{**good, **change})
+
+
+def test_a_chart_needs_no_arguments() -> None:
+    numbers = np.arange(60.0)
+    features = {"g": ["a", "b"] * 30}
+    found = regression_metrics(numbers, numbers[::-1], sensitive_features=features)
+    first = found.measures[0].metric
+    assert found.chart() == found.chart(first, "g")
+    assert found.plot().data

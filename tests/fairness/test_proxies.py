@@ -99,7 +99,7 @@ def test_several_groups_the_mean_and_small_and_unknown_ones() -> None:
     assert tiny.n == labels.notna().sum()
     said = " ".join(found.notes)
     assert "race is itself an input" in said
-    assert "missing in 10 of 500" in said
+    assert "not known in 10 of 500" in said
     assert "tiny with fewer than 30 rows is listed but not scored" in said
 
 
