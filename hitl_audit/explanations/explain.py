@@ -1,4 +1,4 @@
-"""One door to all explanations: :func:`explain`."""
+"""The doors to explanations: :func:`explain` (one output), :func:`explain_outputs` (several)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ import pandas as pd
 
 from hitl_audit.errors import InputError, did_you_mean
 from hitl_audit.explanations.explanation import Explanation
-from hitl_audit.explanations.model_output import Scale, resolve_output
-from hitl_audit.explanations.raw_features import align, as_frame, hash_order, sample_rows
+from hitl_audit.explanations.explanation_set import ExplanationSet
+from hitl_audit.explanations.model_output import Scale, output_labels, resolve_output
+from hitl_audit.explanations.raw_features import (
+    align,
+    as_frame,
+    hash_order,
+    sample_rows,
+    to_pandas,
+)
 from hitl_audit.explanations.shap_values import ALGORITHMS, Algorithm, shap_values
 from hitl_audit.inputs import digest_frame
 
-__all__ = ["explain"]
+__all__ = ["explain", "explain_outputs"]
 
 BACKGROUND_ROWS = 100
 
@@ -28,7 +35,7 @@ def explain(
     method: Literal["shap", "lime"] = "shap",
     background: Any = None,
     output: Any = None,
-    scale: Scale = "probability",
+    scale: Scale | None = None,
     algorithm: Algorithm = "auto",
     random_state: int = 0,
     progress: bool = False,
@@ -42,13 +49,16 @@ def explain(
     Args:
         model: a fitted classifier, regressor or Pipeline, or a callable that
             maps raw rows to (n,) or (n, classes) outputs.
-        X: raw rows, a DataFrame (its index names the cases) or a 2-D array.
+        X: raw rows, a DataFrame (its index names the cases), a polars or
+            pyarrow table, or a 2-D array.
         method: ``"shap"`` or ``"lime"``.
         background: raw rows that stand for "feature unknown". By default SHAP
             takes the 100 rows of X with the smallest seeded hashes, LIME all of X.
-        output: the class to explain; by default ``classes_[1]``. A callable
-            with one value per row already returns it.
-        scale: ``"probability"``, ``"log-odds"`` (of the class) or ``"value"``.
+        output: the class to explain; by default ``classes_[1]`` of two. A
+            callable with one value per row already returns it. Of a model with
+            several values per row: the position of one.
+        scale: ``"probability"``, ``"log-odds"`` (of the class) or ``"value"``;
+            by default the value of a regressor and the probability of all else.
         algorithm: for SHAP; ``"auto"`` takes the fastest that agrees with the model.
         random_state: seed, a non-negative integer.
         progress: show a progress bar.
@@ -63,13 +73,8 @@ def explain(
     """
     started = time.perf_counter()
     _check(method, algorithm, random_state, n_permutations, n_seeds, n_samples)
-    named = getattr(model, "feature_names_in_", None)
-    # An estimator that knows its width but no names was fitted on arrays, and says so in a warning.
-    as_array = named is None and (
-        not isinstance(X, pd.DataFrame) or hasattr(model, "n_features_in_")
-    )
-    rows = as_frame(X, name="X", feature_names=feature_names if named is None else named)
-    what = resolve_output(model, output=output, scale=scale, as_array=as_array)
+    rows, as_array = _rows(model, X, feature_names)
+    what = resolve_output(model, output=output, scale=scale, as_array=as_array, rows=rows)
     if background is not None:
         names = list(rows.columns)
         behind = as_frame(background, name="background", feature_names=names)
@@ -134,6 +139,42 @@ def explain(
         seconds=time.perf_counter() - started,
         **common,
     )
+
+
+def explain_outputs(
+    model: Any, X: Any, *, outputs: Sequence[Any] | None = None, **settings: Any
+) -> ExplanationSet:
+    """Explain several outputs of a model for the same rows: classes, or values.
+
+    Args:
+        model, X: as for :func:`explain`.
+        outputs: class labels, or positions of values; all of them by default.
+        settings: the other arguments of :func:`explain`, the same for every output.
+
+    Raises:
+        InputError: an argument cannot be used.
+        ExplanationError: as for :func:`explain`.
+    """
+    if "output" in settings:
+        raise InputError("output is given; expected outputs, a list")
+    rows, as_array = _rows(model, X, settings.get("feature_names"))
+    if outputs is None:
+        outputs = output_labels(model, scale=settings.get("scale"), as_array=as_array, rows=rows)
+    elif isinstance(outputs, str) or not len(outputs):
+        raise InputError(f"outputs is {outputs!r}; expected a list of at least one output")
+    return ExplanationSet(tuple(explain(model, X, output=label, **settings) for label in outputs))
+
+
+def _rows(model: Any, X: Any, feature_names: Sequence[str] | None) -> tuple[pd.DataFrame, bool]:
+    """X as a table, and whether the model wants arrays."""
+    named = getattr(model, "feature_names_in_", None)
+    table = to_pandas(X)
+    # An estimator that knows its width but no names was fitted on arrays, and says so in a warning.
+    as_array = named is None and (
+        not isinstance(table, pd.DataFrame) or hasattr(model, "n_features_in_")
+    )
+    names = feature_names if named is None else named
+    return as_frame(table, name="X", feature_names=names), as_array
 
 
 def _check(
