@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hitl_audit.booster_model import LightGBMClassifier, LightGBMRegressor
 from hitl_audit.errors import ExplanationError
 
 __all__ = ["Encoding", "read_encoding"]
@@ -74,6 +75,8 @@ def read_encoding(model: Any, frame: pd.DataFrame, *, as_array: bool = False) ->
     while isinstance(estimator, Pipeline):
         parts = [part for _, part in estimator.steps if part not in (None, "passthrough")]
         steps, estimator = (*steps, *parts[:-1]), parts[-1]
+    if isinstance(estimator, LightGBMClassifier | LightGBMRegressor):
+        estimator = estimator.booster
     source = list(range(frame.shape[1]))
     names = [str(c) for c in frame.columns]
     for step in steps:
