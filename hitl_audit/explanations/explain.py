@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hitl_audit.errors import InputError, did_you_mean
+from hitl_audit.explanations.encoding import text_columns
 from hitl_audit.explanations.explanation import Explanation
 from hitl_audit.explanations.explanation_set import ExplanationSet
 from hitl_audit.explanations.model_output import Scale, output_labels, resolve_output
@@ -85,6 +86,10 @@ def explain(
         behind = sample_rows(rows, BACKGROUND_ROWS, random_state=random_state)
     else:
         behind = rows.iloc[hash_order(rows, random_state=0)]
+    whole = tuple(
+        f"the text in {name} is one feature; explain_text tells the words of a model of texts alone"
+        for name in text_columns(model)
+    )
     common: dict[str, Any] = {
         "data": rows,
         "method": method,
@@ -111,7 +116,7 @@ def explain(
             algorithm=found.algorithm,
             exact=found.exact,
             predictions=predictions,
-            notes=found.notes,
+            notes=whole + found.notes,
             seconds=time.perf_counter() - started,
             **common,
         )
@@ -135,7 +140,7 @@ def explain(
         spread=weights.coefficients.std(axis=0, ddof=1),
         score=weights.scores.mean(axis=0),
         n_seeds=n_seeds,
-        notes=weights.notes,
+        notes=whole + weights.notes,
         seconds=time.perf_counter() - started,
         **common,
     )
