@@ -12,7 +12,14 @@ import pandas as pd
 
 from hitl_audit.errors import ExplanationError, InputError, did_you_mean
 
-__all__ = ["ModelOutput", "Scale", "output_labels", "output_words", "resolve_output"]
+__all__ = [
+    "ModelOutput",
+    "Scale",
+    "default_scale",
+    "output_labels",
+    "output_words",
+    "resolve_output",
+]
 
 FloatArray = npt.NDArray[np.float64]
 Scale = Literal["probability", "log-odds", "value"]
