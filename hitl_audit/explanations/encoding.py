@@ -16,6 +16,7 @@ import pandas as pd
 
 from hitl_audit.booster_model import LightGBMClassifier, LightGBMRegressor
 from hitl_audit.errors import ExplanationError
+from hitl_audit.explanations.model_output import unseen_categories_allowed
 
 __all__ = ["Encoding", "read_encoding", "source_columns", "text_columns"]
 
@@ -43,8 +44,9 @@ class Encoding:
     def transform(self, frame: pd.DataFrame) -> FloatArray:
         """Transformed columns as dense floats, shape (n, q)."""
         out: Any = frame.to_numpy() if self.as_array else frame
-        for step in self.steps:
-            out = step.transform(out)
+        with unseen_categories_allowed():
+            for step in self.steps:
+                out = step.transform(out)
         dense = out.toarray() if hasattr(out, "toarray") else out  # one-hot columns come sparse
         try:
             return np.asarray(dense, dtype=np.float64)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from hitl_audit.errors import InputError, did_you_mean
+from hitl_audit.errors import ExplanationError, InputError, did_you_mean
 from hitl_audit.explanations.encoding import text_columns
 from hitl_audit.explanations.explanation import Explanation
 from hitl_audit.explanations.explanation_set import ExplanationSet
@@ -21,12 +22,16 @@ from hitl_audit.explanations.raw_features import (
     sample_rows,
     to_pandas,
 )
-from hitl_audit.explanations.shap_values import ALGORITHMS, Algorithm, shap_values
+from hitl_audit.explanations.shap_values import ALGORITHMS, Algorithm, Attribution, shap_values
 from hitl_audit.inputs import digest_frame
 
-__all__ = ["explain", "explain_outputs"]
+__all__ = ["MOST_MODEL_ROWS", "explain", "explain_outputs", "model_rows"]
+
+FloatArray = npt.NDArray[np.float64]
 
 BACKGROUND_ROWS = 100
+MOST_MODEL_ROWS = 200_000_000
+ASKING = ("permutation", "exact", "kernel")
 
 
 def explain(
@@ -44,6 +49,7 @@ def explain(
     n_permutations: int = 10,
     n_seeds: int = 5,
     n_samples: int = 5000,
+    max_model_rows: int = MOST_MODEL_ROWS,
 ) -> Explanation:
     """Explain one output of a model for the rows of X, in raw features.
 
@@ -67,13 +73,16 @@ def explain(
         n_permutations: for ``"permutation"``: orders of the features, each with its reverse.
         n_seeds: for LIME: seeds, at least two, so that there is a spread.
         n_samples: for LIME: size of each neighbourhood.
+        max_model_rows: for SHAP: about how many rows the model may be asked
+            about where it must be asked (rows · background rows · coalitions).
 
     Raises:
         InputError: an argument cannot be used.
-        ExplanationError: the model failed, or no explanation agrees with it.
+        ExplanationError: the model failed, no explanation agrees with it, or
+            only one that takes more than ``max_model_rows``.
     """
     started = time.perf_counter()
-    _check(method, algorithm, random_state, n_permutations, n_seeds, n_samples)
+    _check(method, algorithm, random_state, n_permutations, n_seeds, n_samples, max_model_rows)
     rows, as_array = _rows(model, X, feature_names)
     what = resolve_output(model, output=output, scale=scale, as_array=as_array, rows=rows)
     if background is not None:
@@ -100,12 +109,13 @@ def explain(
         "random_state": random_state,
     }
     if method == "shap":
-        found, predictions = shap_values(
+        found, predictions = _shap(
             model,
             rows,
+            algorithm,
+            max_model_rows,
             output=what,
             background=behind,
-            algorithm=algorithm,
             random_state=random_state,
             n_permutations=n_permutations,
             progress=progress,
@@ -144,6 +154,51 @@ def explain(
         seconds=time.perf_counter() - started,
         **common,
     )
+
+
+def model_rows(
+    algorithm: str, *, rows: int, background: int, features: int, n_permutations: int
+) -> int:
+    """About how many rows a model is asked about by a model-agnostic SHAP algorithm."""
+    coalitions: int = {
+        "exact": 2**features,
+        "kernel": 2 * features + 2048,  # shap's default number of samples
+    }.get(algorithm, n_permutations * (2 * features + 1))
+    return rows * background * coalitions
+
+
+def _shap(
+    model: Any,
+    rows: pd.DataFrame,
+    algorithm: Algorithm,
+    max_model_rows: int,
+    **settings: Any,
+) -> tuple[Attribution, FloatArray]:
+    """SHAP values, unless the model would have to be asked about too many rows."""
+    cost = model_rows(
+        algorithm,
+        rows=len(rows),
+        background=len(settings["background"]),
+        features=rows.shape[1],
+        n_permutations=settings["n_permutations"],
+    )
+    if cost <= max_model_rows or algorithm not in (*ASKING, "auto"):
+        return shap_values(model, rows, algorithm=algorithm, **settings)
+    words = (
+        f"{len(rows):,} rows of {rows.shape[1]:,} features and {len(settings['background']):,} "
+        f"background rows would ask the model about {cost:,} rows (accepted: {max_model_rows:,}); "
+        f"explain fewer rows, take a smaller background, or set max_model_rows"
+    )
+    if algorithm != "auto":
+        raise InputError(f'algorithm is "{algorithm}": {words}')
+    refused = []
+    fast: tuple[Algorithm, ...] = ("linear", "tree-interventional")
+    for name in fast:
+        try:
+            return shap_values(model, rows, algorithm=name, **settings)
+        except ExplanationError as error:
+            refused.append(str(error))
+    raise ExplanationError(f"no fast path explains this model ({'; '.join(refused)}), and {words}")
 
 
 def explain_outputs(
@@ -189,6 +244,7 @@ def _check(
     n_permutations: int,
     n_seeds: int,
     n_samples: int,
+    max_model_rows: int,
 ) -> None:
     for name, value, accepted in (
         ("method", method, ("shap", "lime")),
@@ -206,6 +262,7 @@ def _check(
         ("n_permutations", n_permutations, 1),
         ("n_seeds", n_seeds, 2),
         ("n_samples", n_samples, 50),
+        ("max_model_rows", max_model_rows, 1),
     ):
         if not isinstance(number, int | np.integer) or number < least:
             raise InputError(f"{label} is {number!r}; expected an integer of at least {least}")

@@ -309,7 +309,8 @@ def _means_by_place(column: pd.Series, y: FloatArray) -> str:
         for k, (a, b) in enumerate(pairwise(edges)):
             last = k == len(edges) - 2
             here = (values >= a) & ((values <= b) if last else (values < b))
-            parts.append(f"from {a:.4g} to {b:.4g}: {y[here].mean():+.3g}")
+            if here.any():
+                parts.append(f"from {a:.4g} to {b:.4g}: {y[here].mean():+.3g}")
         if len(edges) == 1:
             parts.append(f"at {edges[0]:.4g}: {y[~np.isnan(values)].mean():+.3g}")
         if np.isnan(values).any():

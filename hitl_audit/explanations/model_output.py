@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -19,6 +21,7 @@ __all__ = [
     "output_labels",
     "output_words",
     "resolve_output",
+    "unseen_categories_allowed",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -96,7 +99,16 @@ def _ask(model: Any, frame: pd.DataFrame, scale: str, *, as_array: bool) -> Floa
         ask = model.predict if hasattr(model, "predict") else model
     else:
         ask = getattr(model, "predict_proba", model)
-    return np.asarray(ask(rows), dtype=np.float64)
+    with unseen_categories_allowed():
+        return np.asarray(ask(rows), dtype=np.float64)
+
+
+@contextmanager
+def unseen_categories_allowed() -> Iterator[None]:
+    """scikit-learn's encoders warn of unseen categories at each of thousands of calls."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Found unknown categories", category=UserWarning)
+        yield
 
 
 def _columns(model: Any, rows: pd.DataFrame | None, scale: str, *, as_array: bool) -> int | None:
