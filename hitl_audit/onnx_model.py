@@ -97,19 +97,18 @@ class OnnxClassifier(OnnxModel):
     def __init__(self, content: bytes, label: str, scores: str) -> None:
         super().__init__(content)
         self._label, self._scores = label, scores
+        self._assumed = False
         first = self._run(self._blank())
         found = first[scores]
         if isinstance(found, list):
             labels: list[Any] = sorted(found[0])
         else:
             width = max(2, np.shape(found)[1])
-            labels = _class_labels(content, width) or list(range(width))
-            if isinstance(first[label].ravel()[0], str) and not isinstance(labels[0], str):
-                raise InputError(
-                    "its labels are texts, and the graph does not say which column of the "
-                    "probabilities belongs to which; save it with ZipMap"
-                )
+            listed = _class_labels(content, width)
+            self._assumed = listed is None
+            labels = list(range(width)) if listed is None else listed
         self.classes_ = np.array(labels)
+        self.predict_proba(self._blank())
 
     def _blank(self) -> pd.DataFrame:
         columns = getattr(self, "feature_names_in_", range(getattr(self, "n_features_in_", 1)))
@@ -122,12 +121,29 @@ class OnnxClassifier(OnnxModel):
         Raises:
             InputError: X does not fit the graph's inputs.
         """
-        found = self._run(X)[self._scores]
+        outputs = self._run(X)
+        found = outputs[self._scores]
         if isinstance(found, list):
             labels = self.classes_.tolist()
             return np.array([[row[c] for c in labels] for row in found], dtype=np.float64)
         scores = np.asarray(found, dtype=np.float64)
-        return scores if scores.shape[1] > 1 else np.column_stack([1 - scores, scores])
+        if scores.shape[1] == 1:
+            scores = np.column_stack([1 - scores, scores])
+        if self._assumed:
+            self._check_labels(scores, np.asarray(outputs[self._label]).ravel())
+        return scores
+
+    def _check_labels(self, scores: FloatArray, labels: npt.NDArray[Any]) -> None:
+        """The graph lists no classes: 0 … k − 1 are assumed, if its own labels say the same."""
+        order = np.sort(scores, axis=1)
+        clear = order[:, -1] - order[:, -2] > 1e-6
+        wrong = (self.classes_[scores.argmax(axis=1)] != labels) & clear
+        if wrong.any():
+            i = int(np.flatnonzero(wrong)[0])
+            raise InputError(
+                f"the graph does not list its classes, and its label {labels[i]!r} is not the "
+                f"column of the highest probability ({scores[i].argmax()}); save it with ZipMap"
+            )
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Labels, shape (n,)."""

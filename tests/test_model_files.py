@@ -17,6 +17,7 @@ from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringT
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -120,6 +121,30 @@ def test_one_matrix_and_classes_with_names(
     truth = ha.explain(forest, X[:2], background=X[20:40], output="low")
     np.testing.assert_allclose(found.values, truth.values, atol=1e-5)
     assert found.feature_names == tuple(NUMBERS)
+
+
+def test_columns_are_never_given_to_the_wrong_class(tmp_path: Path, people: pd.DataFrame) -> None:
+    X = people[NUMBERS].to_numpy(dtype=np.float32)
+    tensor = {"options": {"zipmap": False}}
+    signs = LogisticRegression().fit(X, np.where(people["a"] > 0, 1, -1))
+    write_matrix(signs, 3, tmp_path / "signs.onnx", **tensor)
+    model = read_model("signs.onnx", folder=tmp_path).model
+    assert model.classes_.tolist() == [-1, 1]
+    # Neighbours are written without a list of classes: 0 … k − 1 fit, others are refused.
+    plain = KNeighborsClassifier(3).fit(X, people["y"])
+    write_matrix(plain, 3, tmp_path / "plain.onnx", **tensor)
+    model = read_model("plain.onnx", folder=tmp_path).model
+    assert model.classes_.tolist() == [0, 1]
+    np.testing.assert_allclose(model.predict_proba(X), plain.predict_proba(X), atol=1e-6)
+    for names in ([3, 7], ["no", "yes"]):
+        odd = KNeighborsClassifier(3).fit(X, np.array(names)[people["y"]])
+        write_matrix(odd, 3, tmp_path / "odd.onnx", **tensor)
+        with pytest.raises(InputError, match=r"does not list its classes.*save it with ZipMap"):
+            read_model("odd.onnx", folder=tmp_path)
+        write_matrix(odd, 3, tmp_path / "map.onnx")
+        model = read_model("map.onnx", folder=tmp_path).model
+        assert model.classes_.tolist() == names
+        np.testing.assert_allclose(model.predict_proba(X), odd.predict_proba(X), atol=1e-6)
 
 
 def test_regressors_have_values(tmp_path: Path, people: pd.DataFrame) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import is_bool_dtype
 
 from hitl_audit.charts import Chart, Series
 from hitl_audit.errors import InputError, did_you_mean
@@ -250,7 +251,7 @@ def _drawn(explanation: Explanation) -> tuple[npt.NDArray[np.intp], str]:
 
 def _ranks(column: pd.Series) -> list[float | None]:
     """Each value's place between the lowest (0) and the highest (1); ``None`` without order."""
-    if not (is_number(column) or column.dtype == bool):
+    if not (is_number(column) or is_bool_dtype(column)):
         return [None] * len(column)
     ranks = column.astype("Float64").rank(method="average").to_numpy(np.float64, na_value=np.nan)
     low, high = np.nanmin(ranks, initial=np.inf), np.nanmax(ranks, initial=-np.inf)
