@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -12,20 +11,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from hitl_audit.errors import ExplanationError, InputError, did_you_mean
-from hitl_audit.explanations.encoding import source_columns, text_columns
+from hitl_audit.explanations.encoding import text_columns
 from hitl_audit.explanations.explanation import Explanation
-from hitl_audit.explanations.model_output import ModelOutput, Scale, default_scale, resolve_output
+from hitl_audit.explanations.model_output import Scale, default_scale, resolve_output
 from hitl_audit.explanations.raw_features import sample_rows
-from hitl_audit.explanations.shap_values import TOLERANCE, shap_values
+from hitl_audit.explanations.shap_values import TOLERANCE
 from hitl_audit.explanations.text_lime import lime_words
+from hitl_audit.explanations.text_shap import PLAYERS, REST, TextColumns, single_row, word_values
 from hitl_audit.inputs import digest_frame
 
 __all__ = ["REST", "explain_text"]
 
 FloatArray = npt.NDArray[np.float64]
-REST = "words not in this text"
 BACKGROUND_TEXTS = 100
-EXACT_WORDS = 8
 
 
 def explain_text(
@@ -101,7 +99,7 @@ def explain_text(
         )
     vectorizer, between, estimator = _parts(model)
     if scale is None:
-        linear = _single_row(estimator) is not None and hasattr(model, "predict_proba")
+        linear = single_row(estimator) is not None and hasattr(model, "predict_proba")
         scale = "log-odds" if linear else default_scale(model)
     whole = resolve_output(
         _asking(model, lambda frame: frame["text"].tolist()),
@@ -152,11 +150,11 @@ def explain_text(
             f'CountVectorizer or TfidfVectorizer, or method="lime"'
         )
     behind = _background(background, cases, random_state)
-    columns = _Columns(vectorizer, between, estimator, cases, behind)
+    columns = TextColumns(vectorizer, between, estimator, cases, behind)
     inner = resolve_output(
         estimator, output=whole.label, scale=scale, as_array=True, rows=columns.first()
     )
-    shap = _shap(columns, inner, predictions, random_state, n_permutations, progress)
+    shap = word_values(columns, inner, predictions, random_state, n_permutations, progress)
     residual = float(np.abs(predictions - shap.base - shap.values.sum(axis=1)).max())
     if residual > TOLERANCE:
         raise ExplanationError(
@@ -179,191 +177,6 @@ def explain_text(
     )
 
 
-PLAYERS = (
-    "the players are the vectorizer's columns as weighted in each text: taking a word away does "
-    "not re-weight the others"
-)
-
-
-@dataclass(frozen=True, eq=False)
-class _Found:
-    values: FloatArray
-    base: FloatArray
-    algorithm: str
-    exact: bool
-    notes: tuple[str, ...]
-
-
-class _Columns:
-    """The estimator's columns of the texts and the background, with the words they come from.
-
-    Attributes:
-        terms: the vocabulary; ``source`` gives each column's place in it.
-        counts: of each term in each text, sparse (n, terms).
-        used, words: places and names of the terms that occur in these texts.
-        rows, behind: what the estimator sees, sparse (n, q) and (m, q).
-        dense: the estimator is given dense arrays.
-    """
-
-    def __init__(
-        self,
-        vectorizer: Any,
-        between: Sequence[Any],
-        estimator: Any,
-        cases: pd.DataFrame,
-        behind: pd.DataFrame,
-    ) -> None:
-        from scipy import sparse
-        from sklearn.feature_extraction.text import CountVectorizer
-
-        self.estimator = estimator
-        self.terms = [str(t) for t in vectorizer.get_feature_names_out()]
-        source, names = list(range(len(self.terms))), self.terms
-        for step in between:
-            source = [source[i] for i in source_columns(step, names)]
-            names = [self.terms[i] for i in source]
-        self.source = np.array(source, dtype=np.intp)
-        texts = cases["text"].tolist()
-        # TfidfVectorizer.transform weighs; the counts are its base class's.
-        self.counts: Any = sparse.csr_matrix(CountVectorizer.transform(vectorizer, texts))
-        self.used = np.unique(self.counts.indices)
-        self.words = [self.terms[j] for j in self.used]
-        made = [self._transform(vectorizer, between, t["text"].tolist()) for t in (cases, behind)]
-        self.dense = not sparse.issparse(made[0])
-        self.rows: Any = sparse.csr_matrix(made[0], dtype=np.float64)
-        self.behind: Any = sparse.csr_matrix(made[1], dtype=np.float64)
-        if self.rows.shape[1] != len(source):
-            raise ExplanationError(
-                f"the steps after the vectorizer make {self.rows.shape[1]} columns; "
-                f"{len(source)} were expected"
-            )
-
-    @staticmethod
-    def _transform(vectorizer: Any, between: Sequence[Any], texts: list[str]) -> Any:
-        out = vectorizer.transform(texts)
-        for step in between:
-            out = step.transform(out)
-        return out
-
-    def first(self) -> pd.DataFrame:
-        """One row, dense."""
-        return pd.DataFrame(self.rows[:1].toarray())
-
-    def by_word(self, values: Any, constant: FloatArray) -> FloatArray:
-        """Fold (n, q) values − (q,) constant to the words of each text and the rest, (n, u + 1)."""
-        from scipy import sparse
-
-        values = sparse.csr_matrix(values)
-        q = len(self.source)
-        fold: Any = sparse.csr_matrix(
-            (np.ones(q), (np.arange(q), self.source)), shape=(q, len(self.terms))
-        )
-        present = (self.counts[:, self.used] > 0).toarray()
-        base = (fold.T @ constant)[self.used]
-        folded: Any = values @ fold
-        words = np.where(present, folded[:, self.used].toarray() - base, 0.0)
-        total = np.asarray(values.sum(axis=1)).ravel() - constant.sum()
-        return np.column_stack([words, total - words.sum(axis=1)])
-
-
-def _shap(
-    columns: _Columns,
-    output: ModelOutput,
-    predictions: FloatArray,
-    random_state: int,
-    n_permutations: int,
-    progress: bool,
-) -> _Found:
-    weights = _single_row(columns.estimator)
-    if weights is not None and output.scale != "probability":
-        sign = -1.0 if output.scale == "log-odds" and output.position == 0 else 1.0
-        weights = sign * weights
-        center = np.asarray(columns.behind.mean(axis=0)).ravel()
-        values = columns.by_word(columns.rows.multiply(weights).tocsr(), center * weights)
-        intercept = sign * float(np.ravel(columns.estimator.intercept_)[0])
-        base = np.full(len(values), intercept + float(center @ weights))
-        # Some linear classifiers make their probabilities otherwise (modified Huber loss).
-        if np.abs(predictions - base - values.sum(axis=1)).max() <= TOLERANCE:
-            return _Found(values, base, "linear", True, ())
-    if weights is None:
-        try:
-            found, _ = shap_values(
-                columns.estimator,
-                pd.DataFrame(columns.rows.toarray()),
-                output=output,
-                background=pd.DataFrame(columns.behind.toarray()),
-                algorithm="tree-interventional",
-                random_state=random_state,
-                n_permutations=n_permutations,
-            )
-            values = columns.by_word(found.values, np.zeros(found.values.shape[1]))
-            return _Found(values, found.base, found.algorithm, found.exact, found.notes)
-        except ExplanationError:
-            pass  # no trees, or not on this scale: the model is asked
-    return _asked(columns, output, random_state, n_permutations, progress)
-
-
-def _asked(
-    columns: _Columns, output: ModelOutput, random_state: int, n_permutations: int, progress: bool
-) -> _Found:
-    """Players: each word of the text, and all other columns together.
-
-    A player's value is the number of the row it takes its columns from: 0 is
-    the text, 1 … m the background.
-    """
-    from scipy import sparse
-    from tqdm.auto import tqdm  # type: ignore[import-untyped]
-
-    n, m = columns.rows.shape[0], columns.behind.shape[0]
-    place = {int(j): u for u, j in enumerate(columns.used)}
-    values, base = np.zeros((n, len(columns.used) + 1)), np.zeros(n)
-    algorithms: set[str] = set()
-    for i in tqdm(range(n), desc="shap (words)", disable=not progress):
-        here = columns.counts[i].indices
-        stack: Any = sparse.vstack([columns.rows[i], columns.behind]).tocsc()
-        groups = [np.flatnonzero(columns.source == j) for j in here]
-        groups.append(np.flatnonzero(~np.isin(columns.source, here)))
-        order = np.argsort(np.concatenate(groups), kind="stable")
-        blocks = [stack[:, group].tocsr() for group in groups]
-
-        def mixed(
-            frame: pd.DataFrame, blocks: list[Any] = blocks, order: Any = order
-        ) -> FloatArray:
-            taken = frame.to_numpy(dtype=np.intp)
-            parts = [block[taken[:, k]] for k, block in enumerate(blocks)]
-            beside: Any = sparse.hstack(parts, format="csc")
-            made = beside[:, order].tocsr()
-            ask = output.model
-            ask = ask.predict if output.scale == "value" else ask.predict_proba
-            return np.asarray(ask(made.toarray() if columns.dense else made), dtype=np.float64)
-
-        names = [f"player {k}" for k in range(len(groups))]
-        found, _ = shap_values(
-            mixed,
-            pd.DataFrame(np.zeros((1, len(groups)), dtype=np.int64), columns=names),
-            output=ModelOutput(mixed, output.label, output.position, output.scale, False),
-            background=pd.DataFrame(
-                np.repeat(np.arange(1, m + 1)[:, np.newaxis], len(groups), axis=1), columns=names
-            ),
-            algorithm="exact" if len(groups) <= EXACT_WORDS else "permutation",
-            random_state=random_state,
-            n_permutations=n_permutations,
-        )
-        algorithms.add(found.algorithm)
-        values[i, [place[int(j)] for j in here]] = found.values[0, :-1]
-        values[i, -1], base[i] = found.values[0, -1], found.base[0]
-    estimated = "permutation" in algorithms
-    notes = [f"the words that a text lacks are one player ({REST})"]
-    if estimated:
-        notes.append(
-            f"texts of {EXACT_WORDS} words or more: estimated from {n_permutations} random orders "
-            f"of the words and their reverses"
-        )
-    return _Found(
-        values, base, "permutation" if estimated else "exact", not estimated, tuple(notes)
-    )
-
-
 def _parts(model: Any) -> tuple[Any, list[Any], Any]:
     """The vectorizer (``None`` if there is none), the steps between, and the estimator."""
     from sklearn.feature_extraction.text import CountVectorizer
@@ -379,14 +192,6 @@ def _parts(model: Any) -> tuple[Any, list[Any], Any]:
     if not steps or not isinstance(steps[0], CountVectorizer):
         return None, [], last
     return steps[0], steps[1:], last
-
-
-def _single_row(estimator: Any) -> FloatArray | None:
-    coef = getattr(estimator, "coef_", None)
-    if coef is None or hasattr(estimator, "support_vectors_"):
-        return None
-    coef = np.asarray(coef.toarray() if hasattr(coef, "toarray") else coef, dtype=np.float64)
-    return coef.ravel() if coef.ndim == 1 or coef.shape[0] == 1 else None
 
 
 def _asking(model: Any, turn: Callable[[pd.DataFrame], Any]) -> Any:
