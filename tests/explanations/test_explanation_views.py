@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.collections import PathCollection
+from matplotlib.collections import LineCollection, PathCollection
 
 from hitl_audit.canonical import digest
-from hitl_audit.charts import to_plotly
+from hitl_audit.charts import Chart, Series, to_plotly
 from hitl_audit.errors import InputError
 from hitl_audit.explanations.explanation import Explanation
 from hitl_audit.explanations.explanation_charts import MOST_CASES
@@ -274,3 +274,16 @@ def test_points_of_a_swarm_stay_in_their_row_and_apart(shap: Explanation) -> Non
     rows = np.repeat(np.arange(4), 60)
     assert (np.abs(np.array(trace.y) - rows) <= 0.42).all()
     assert len({*zip(trace.x, trace.y, strict=True)}) == 240  # even 60 zeros
+
+
+def test_points_with_intervals_have_them_on_both() -> None:
+    x = tuple(float(i) for i in range(30))  # more than a line would mark
+    low, high = tuple(v - 1 for v in x), tuple(v + 2 for v in x)
+    chart = Chart("points", "m", "a", "v", (Series("s", x, x, low=low, high=high),))
+    (trace,) = to_plotly(chart).data
+    assert set(trace.error_y.arrayminus) == {1.0}
+    assert set(trace.error_y.array) == {2.0}
+    lines: list[Any] = draw(chart, 166.0, Typefaces()).findobj(LineCollection)
+    (spans,) = [c for c in lines if c.get_gid() == "intervals-0"]
+    ends = [(float(a[1]), float(b[1])) for a, b in spans.get_segments()]
+    assert ends == list(zip(low, high, strict=True))
