@@ -16,10 +16,11 @@ from textwrap import wrap
 from typing import Any, Literal
 
 from hitl_audit.errors import ReportError
+from hitl_audit.point_clouds import colour_of, spread_out
 
 __all__ = ["Chart", "Series", "to_plotly"]
 
-Kind = Literal["intervals", "bars", "lines"]
+Kind = Literal["intervals", "bars", "lines", "points", "swarm"]
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,13 @@ class Series:
 
     Attributes:
         name: what the legend says.
-        x: positions; for ``intervals`` and ``bars`` the category names.
+        x: positions; for ``intervals``, ``bars`` and ``swarm`` the category names.
         y: values, one per ``x``; ``None`` where there is no value.
         low, high: interval bounds per value, or () for none.
-        notes: a short text per value, shown beside it (for example ``n = 34``).
+        notes: a short text per value, shown beside it (for example ``n = 34``);
+            for ``points`` and ``swarm`` on the screen only, under the pointer.
+        shades: ``points`` and ``swarm``: a third number per value, from 0 to 1,
+            shown by colour; ``None`` is grey.
 
     Raises:
         ReportError: the lengths differ.
@@ -43,11 +47,12 @@ class Series:
     low: tuple[float | None, ...] = ()
     high: tuple[float | None, ...] = ()
     notes: tuple[str, ...] = ()
+    shades: tuple[float | None, ...] = ()
 
     def __post_init__(self) -> None:
-        for field, required in (("y", True), ("low", False), ("high", False), ("notes", False)):
+        for field in ("y", "low", "high", "notes", "shades"):
             values = getattr(self, field)
-            if len(values) != len(self.x) and (required or values):
+            if len(values) != len(self.x) and (field == "y" or values):
                 raise ReportError(
                     f'chart series "{self.name}": got {len(values)} values in {field}, '
                     f"expected {len(self.x)}, one per x"
@@ -61,17 +66,21 @@ class Chart:
     Attributes:
         kind: ``intervals`` (one row per category: point and interval on a
             horizontal value axis), ``bars`` (one horizontal signed bar per
-            category) or ``lines`` (numeric x against y, with optional bands
-            or error bars).
+            category), ``lines`` (numeric x against y, with optional bands
+            or error bars), ``points`` (numeric x against y, not connected) or
+            ``swarm`` (a cloud of points per category on a horizontal value axis).
         message: the sentence that the chart is there to say; its caption.
         alt: the same for people who do not see it, with the main numbers.
         value_label: the label of the value axis.
-        x_label: the label of the x axis of ``lines``.
+        x_label: the label of the x axis of ``lines`` and ``points``.
+        x_ticks: ``(x, name)`` for x axes whose places have names, or () for numbers.
         series: what is drawn, in order.
         thresholds: ``(value, label)`` lines on the value axis.
         diagonal: draw y = x (ROC, calibration).
         value_range: fixed range of the value axis, or ``None``.
         percent: values are proportions, written as percentages.
+        shade_label, shade_ends: what the colour of ``shades`` says, and the
+            words at its two ends.
     """
 
     kind: Kind
@@ -84,6 +93,9 @@ class Chart:
     diagonal: bool = False
     value_range: tuple[float, float] | None = None
     percent: bool = False
+    x_ticks: tuple[tuple[float, str], ...] = ()
+    shade_label: str = ""
+    shade_ends: tuple[str, str] = ("low", "high")
 
 
 # Okabe-Ito without yellow: told apart by people with any colour vision; the
@@ -114,6 +126,7 @@ class Point:
     high: float | None
     note: str
     words: str
+    colour: str
 
 
 def number(value: float, *, percent: bool = False) -> str:
@@ -135,6 +148,11 @@ def categories(chart: Chart) -> tuple[str, ...]:
 def bar_width(chart: Chart) -> float:
     """The share of a row that one series takes."""
     return 0.72 / max(1, len(chart.series))
+
+
+def in_rows(chart: Chart) -> bool:
+    """Whether values lie on a horizontal axis, one row per category."""
+    return chart.kind not in ("lines", "points")
 
 
 def marked(chart: Chart) -> bool:
@@ -159,7 +177,7 @@ def value_range(chart: Chart) -> tuple[float, float]:
         if v is not None and math.isfinite(v)
     ]
     values += [value for value, _ in chart.thresholds]
-    if chart.kind == "bars" or not values:
+    if chart.kind in ("bars", "swarm") or not values:
         values.append(0.0)
     low, high = min(values), max(values)
     margin = 0.06 * (high - low) or 0.5 * abs(high) or 0.5
@@ -182,6 +200,7 @@ def points(chart: Chart) -> tuple[tuple[Point, ...], ...]:
     drawn = []
     for order, series in enumerate(chart.series):
         beside = (order - (len(chart.series) - 1) / 2) * bar_width(chart)
+        offsets = _offsets(chart, series, floor, ceiling)
         one = []
         for i, x in enumerate(series.x):
             value = _finite(series.y[i])
@@ -197,10 +216,25 @@ def points(chart: Chart) -> tuple[tuple[Point, ...], ...]:
             # An unbounded interval is drawn to the edge of the chart.
             low = floor if low == -math.inf else _finite(low)
             high = ceiling if high == math.inf else _finite(high)
-            at = float(str(x)) if chart.kind == "lines" else rows[str(x)] + beside
-            one.append(Point(at, str(x), value, low, high, note, words))
+            at = rows[str(x)] + beside + offsets[i] if in_rows(chart) else float(str(x))
+            shaded = bool(series.shades)
+            colour = colour_of(series.shades[i]) if shaded else PALETTE[order % len(PALETTE)]
+            one.append(Point(at, str(x), value, low, high, note, words, colour))
         drawn.append(tuple(one))
     return tuple(drawn)
+
+
+def _offsets(chart: Chart, series: Series, floor: float, ceiling: float) -> list[float]:
+    """How far each point of a swarm stands above or below the middle of its row."""
+    offsets = [0.0] * len(series.x)
+    if chart.kind == "swarm":
+        for name in dict.fromkeys(series.x):
+            here = [i for i, x in enumerate(series.x) if x == name]
+            width = 0.42 / len(chart.series)
+            spread = spread_out([series.y[i] for i in here], floor, ceiling, width=width)
+            for i, offset in zip(here, spread, strict=True):
+                offsets[i] = offset
+    return offsets
 
 
 _FONT = 'Inter, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
@@ -230,9 +264,11 @@ def _hover(chart: Chart, series: Series, drawn: tuple[Point, ...]) -> list[str]:
     texts = []
     for point in drawn:
         where = point.label
-        if chart.kind == "lines":
+        if chart.x_ticks and not in_rows(chart):
+            where = ""
+        elif not in_rows(chart):
             where = f"{chart.x_label or 'x'} {number(point.at, percent=x_percent(chart))}"
-        lines = [f"<b>{_lines_of(where, 40)}</b>"]
+        lines = [f"<b>{_lines_of(where, 40)}</b>"] if where else []
         if len(chart.series) > 1:
             lines.append(_lines_of(series.name, 40))
         lines.append(escape(point.words))
@@ -265,11 +301,55 @@ def _row_traces(chart: Chart) -> list[dict[str, Any]]:
                     "pattern": {"shape": PATTERNS[i % len(PATTERNS)], "fgcolor": "#FFFFFF"},
                 },
             }
+        elif chart.kind == "swarm":
+            trace |= {"type": "scatter", "mode": "markers", "marker": _cloud(drawn, i)}
         else:
             marker = {"color": colour, "symbol": MARKERS[i % len(MARKERS)], "size": 9}
             trace |= {"type": "scatter", "mode": "markers", "marker": marker}
         traces.append(trace)
     return traces
+
+
+def _cloud(drawn: tuple[Point, ...], i: int) -> dict[str, Any]:
+    return {
+        "color": [p.colour for p in drawn],
+        "symbol": MARKERS[i % len(MARKERS)],
+        "size": 6,
+        "opacity": 0.75,
+    }
+
+
+def _shade_key(chart: Chart) -> dict[str, Any]:
+    """A trace without points that carries the key of the colours."""
+    scale = [[k / 10, colour_of(k / 10)] for k in range(11)]
+    key = {
+        "title": {"text": _lines_of(chart.shade_label, 18), "side": "top"},
+        "tickvals": [0, 1],
+        "ticktext": [escape(end) for end in chart.shade_ends],
+        "thickness": 12,
+        "len": 0.8,
+        "outlinewidth": 0,
+    }
+    marker = {"color": [0], "cmin": 0, "cmax": 1, "colorscale": scale, "colorbar": key}
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [None],
+        "y": [None],
+        "marker": marker,
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
+def shaded(chart: Chart) -> bool:
+    """Whether colours say a third number."""
+    return any(series.shades for series in chart.series)
+
+
+def some_unshaded(chart: Chart) -> bool:
+    """Whether some points of a shaded chart have no such number."""
+    return any(shade is None for series in chart.series for shade in series.shades)
 
 
 def _line_traces(chart: Chart) -> list[dict[str, Any]]:
@@ -301,8 +381,10 @@ def _line_traces(chart: Chart) -> list[dict[str, Any]]:
             "line": {"color": colour, "width": 2.2, "dash": DASHES[i % len(DASHES)]},
             "marker": {"color": colour, "symbol": MARKERS[i % len(MARKERS)], "size": 8},
         }
+        if chart.kind == "points":
+            trace |= {"mode": "markers", "marker": _cloud(drawn, i)}
         band = [p for p in drawn if p.low is not None and p.high is not None]
-        if marked(chart) and band:
+        if band and (marked(chart) or chart.kind == "points"):
             trace["error_y"] = _error(drawn, colour)
         elif band:
             red, green, blue = (int(colour[k : k + 2], 16) for k in (1, 3, 5))
@@ -348,6 +430,8 @@ def _thresholds(chart: Chart, *, horizontal_value: bool) -> tuple[list[Any], lis
 
 
 def _notes(chart: Chart) -> list[dict[str, Any]]:
+    if chart.kind == "swarm":
+        return []
     notes = []
     for drawn in points(chart):
         for p in drawn:
@@ -382,7 +466,7 @@ def to_plotly(chart: Chart, *, title: bool = True) -> Any:
     import plotly.graph_objects as go
 
     low, high = value_range(chart)
-    rows = chart.kind != "lines"
+    rows = in_rows(chart)
     axis: dict[str, Any] = {
         "gridcolor": GRID,
         "zerolinecolor": QUIET,
@@ -421,7 +505,12 @@ def to_plotly(chart: Chart, *, title: bool = True) -> Any:
         notes = _notes(chart)
         annotations += notes
         wrapped = [_lines_of(name, 24) for name in names]
-        per_row = max(30, 18 * len(chart.series), *(17 * (n.count("<br>") + 1) for n in wrapped), 0)
+        per_row = max(
+            44 if chart.kind == "swarm" else 30,
+            18 * len(chart.series),
+            *(17 * (n.count("<br>") + 1) for n in wrapped),
+            0,
+        )
         layout |= {
             "height": 90 + top + per_row * max(1, len(names)),
             "barmode": "overlay",  # the rows already stand side by side
@@ -441,6 +530,11 @@ def to_plotly(chart: Chart, *, title: bool = True) -> Any:
             "xaxis": {"title": {"text": _lines_of(chart.x_label, 36)}, "zeroline": False},
             "yaxis": value_axis,
         }
+        if chart.x_ticks:
+            layout["xaxis"] |= {
+                "tickvals": [at for at, _ in chart.x_ticks],
+                "ticktext": [_lines_of(name, 18) for _, name in chart.x_ticks],
+            }
         if chart.diagonal:  # both axes share a scale
             value_axis |= {"scaleanchor": "x", "constrain": "domain"}
             layout["xaxis"] |= {"constrain": "domain", "constraintoward": "left"}
@@ -459,4 +553,7 @@ def to_plotly(chart: Chart, *, title: bool = True) -> Any:
         top += lift
     layout["margin"] = {"l": 12, "r": min(right, 150), "t": 14 + top, "b": 52}
     traces = _row_traces(chart) if rows else _line_traces(chart)
+    if shaded(chart):
+        traces.append(_shade_key(chart))
+        layout["margin"]["r"] = 96
     return go.Figure({"data": traces, "layout": layout})

@@ -27,6 +27,34 @@ REVIEWED_TYPES = (
 )
 
 
+def _onnx(file: Path) -> Any:
+    from hitl_audit.onnx_model import read_onnx
+
+    return read_onnx(file.read_bytes())
+
+
+def _xgboost(file: Path) -> Any:
+    from hitl_audit.booster_model import read_xgboost
+
+    return read_xgboost(file)
+
+
+def _lightgbm(file: Path) -> Any:
+    from hitl_audit.booster_model import read_lightgbm
+
+    return read_lightgbm(file.read_text(encoding="utf-8", errors="replace"))
+
+
+# Formats that hold a model as data: reading them runs no code of the file's.
+DATA_ONLY: dict[str, Callable[[Path], Any]] = {
+    ".onnx": _onnx,
+    ".ubj": _xgboost,
+    ".json": _xgboost,
+    ".txt": _lightgbm,
+}
+MODEL_FILES = (".skops", *DATA_ONLY, ".joblib")
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A model and where it came from.
@@ -126,7 +154,11 @@ def read_model(
     trust: bool = False,
     trusted_types: Sequence[str] = (),
 ) -> LoadedModel:
-    """Read a model: ``.skops``, ``.joblib`` (with ``trust``) or ``package.module:object``.
+    """Read a model from a file, or the object that an import path names.
+
+    ``.skops``; ``.onnx`` (needs onnxruntime); ``.ubj`` and ``.json`` of XGBoost
+    and ``.txt`` of LightGBM, whose classes are 0 … k − 1; ``.joblib`` with
+    ``trust``; ``package.module:object``.
 
     Args:
         path: as written in the plan; relative paths start at ``folder``.
@@ -137,6 +169,7 @@ def read_model(
     Raises:
         UntrustedModelError: the file has types that nobody allowed.
         InputError: no such file or object, or it cannot be loaded.
+        MissingDependencyError: the library that reads such a file is not installed.
     """
     folder = Path(folder)
     if _is_import(path):
@@ -144,7 +177,13 @@ def read_model(
         is_model = hasattr(found, "predict") or hasattr(found, "predict_proba")
         model = found if is_model or not callable(found) else found()
         return model_in_memory(model, source=path)
-    file = _existing(path, "model.path", folder, (".skops", ".joblib"))
+    file = _existing(path, "model.path", folder, MODEL_FILES)
+    if file.suffix in DATA_ONLY:
+        try:
+            model = DATA_ONLY[file.suffix](file)
+        except InputError as error:
+            raise InputError(f'model.path is "{path}", but {error}') from error
+        return LoadedModel(model, path, digest_file(file), "the file's bytes")
     if file.suffix == ".joblib":
         if not trust:
             raise UntrustedModelError(

@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hitl_audit.booster_model import LightGBMClassifier, LightGBMRegressor
 from hitl_audit.errors import ExplanationError
+from hitl_audit.explanations.model_output import unseen_categories_allowed
 
-__all__ = ["Encoding", "read_encoding"]
+__all__ = ["Encoding", "read_encoding", "source_columns", "text_columns"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -42,8 +44,9 @@ class Encoding:
     def transform(self, frame: pd.DataFrame) -> FloatArray:
         """Transformed columns as dense floats, shape (n, q)."""
         out: Any = frame.to_numpy() if self.as_array else frame
-        for step in self.steps:
-            out = step.transform(out)
+        with unseen_categories_allowed():
+            for step in self.steps:
+                out = step.transform(out)
         dense = out.toarray() if hasattr(out, "toarray") else out  # one-hot columns come sparse
         try:
             return np.asarray(dense, dtype=np.float64)
@@ -74,10 +77,12 @@ def read_encoding(model: Any, frame: pd.DataFrame, *, as_array: bool = False) ->
     while isinstance(estimator, Pipeline):
         parts = [part for _, part in estimator.steps if part not in (None, "passthrough")]
         steps, estimator = (*steps, *parts[:-1]), parts[-1]
+    if isinstance(estimator, LightGBMClassifier | LightGBMRegressor):
+        estimator = estimator.booster
     source = list(range(frame.shape[1]))
     names = [str(c) for c in frame.columns]
     for step in steps:
-        local = _source(step, names)
+        local = source_columns(step, names)
         source = [source[i] for i in local]
         names = [f"column {i}" for i in range(len(local))]
     encoding = Encoding(steps, estimator, np.array(source, dtype=np.intp), frame.shape[1], as_array)
@@ -85,14 +90,35 @@ def read_encoding(model: Any, frame: pd.DataFrame, *, as_array: bool = False) ->
     return encoding
 
 
-def _source(step: Any, names: Sequence[str]) -> list[int]:
-    """For each output column of one transformer, the position of its input column."""
+def text_columns(model: Any) -> list[str]:
+    """The raw columns that a ColumnTransformer of the model hands to a text vectorizer."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
+    from sklearn.pipeline import Pipeline
+
+    if isinstance(model, Pipeline):
+        return [name for _, step in model.steps for name in text_columns(step)]
+    if not isinstance(model, ColumnTransformer):
+        return []
+    seen = list(getattr(model, "feature_names_in_", range(model.n_features_in_)))
+    found: list[str] = []
+    for _, part, columns in model.transformers_:
+        first = part.steps[0][1] if isinstance(part, Pipeline) else part
+        if isinstance(first, CountVectorizer | HashingVectorizer):
+            found += [str(seen[i]) for i in _positions(columns, [str(c) for c in seen])]
+    return found
+
+
+def source_columns(step: Any, names: Sequence[str]) -> list[int]:
+    """For each output column of one fitted transformer, the position of its input column.
+
+    Raises:
+        ExplanationError: it mixes its columns, or does not say.
+    """
     from sklearn.base import OneToOneFeatureMixin
     from sklearn.compose import ColumnTransformer
     from sklearn.feature_selection import SelectorMixin
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+    from sklearn.pipeline import FeatureUnion, Pipeline
 
     n = len(names)
     if step in (None, "passthrough"):
@@ -100,10 +126,40 @@ def _source(step: Any, names: Sequence[str]) -> list[int]:
     if isinstance(step, Pipeline):
         local = list(range(n))
         for _, part in step.steps:
-            local = [local[i] for i in _source(part, [names[i] for i in local])]
+            local = [local[i] for i in source_columns(part, [names[i] for i in local])]
         return local
     if isinstance(step, ColumnTransformer):
         return _source_of_column_transformer(step, names)
+    if isinstance(step, FeatureUnion):
+        parts = [part for _, part in step.transformer_list if part != "drop"]
+        return [j for part in parts for j in source_columns(part, names)]
+    if isinstance(step, SelectorMixin):
+        return [int(j) for j in step.get_support(indices=True)]
+    found = _source_by_kind(step, names)
+    if found is None and isinstance(step, OneToOneFeatureMixin):
+        return list(range(n))
+    if found is None:
+        raise ExplanationError(
+            f"{type(step).__name__} on {_few(names)} does not say which input each of its columns "
+            f"comes from"
+        )
+    return found
+
+
+def _source_by_kind(step: Any, names: Sequence[str]) -> list[int] | None:
+    """For transformers that make several columns, or none, of one; ``None`` for all others."""
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.impute import MissingIndicator, SimpleImputer
+    from sklearn.preprocessing import (
+        FunctionTransformer,
+        KBinsDiscretizer,
+        OneHotEncoder,
+        PolynomialFeatures,
+        SplineTransformer,
+        TargetEncoder,
+    )
+
+    n = len(names)
     if isinstance(step, OneHotEncoder):
         return [j for j in range(n) for _ in range(_one_hot_width(step, j))]
     if isinstance(step, SimpleImputer):
@@ -116,18 +172,36 @@ def _source(step: Any, names: Sequence[str]) -> list[int]:
             or not pd.isna(step.statistics_[j])
         ]
         return kept + (list(step.indicator_.features_) if step.add_indicator else [])
-    if isinstance(step, SelectorMixin):
-        return [int(j) for j in step.get_support(indices=True)]
-    one_to_one = isinstance(step, OneToOneFeatureMixin) or (
-        isinstance(step, FunctionTransformer)
-        and (step.func is None or step.feature_names_out == "one-to-one")
-    )
-    if one_to_one:
+    if isinstance(step, MissingIndicator):
+        return [int(j) for j in step.features_]
+    if isinstance(step, KBinsDiscretizer):
+        wide = step.encode != "ordinal"
+        return [j for j in range(n) for _ in range(int(step.n_bins_[j]) if wide else 1)]
+    if isinstance(step, SplineTransformer):
+        return [j for j in range(n) for _ in range(step.n_features_out_ // n)]
+    if isinstance(step, TargetEncoder):
+        classes = len(step.classes_) if step.target_type_ == "multiclass" else 1
+        return [j for j in range(n) for _ in range(classes)]
+    if isinstance(step, PolynomialFeatures):
+        mixed = step.powers_[(step.powers_ > 0).sum(axis=1) > 1]
+        if len(mixed):
+            together = " and ".join(names[int(j)] for j in np.flatnonzero(mixed[0]))
+            raise ExplanationError(f"PolynomialFeatures mixes features ({together} in one column)")
+        # The column of ones has no feature; it never changes, so any may have it.
+        return [int(j) for j in step.powers_.argmax(axis=1)]
+    if isinstance(step, CountVectorizer):  # the one text column, as a whole
+        return [0] * len(step.vocabulary_)
+    if isinstance(step, FunctionTransformer) and (
+        step.func is None
+        or isinstance(step.func, np.ufunc)
+        or step.feature_names_out == "one-to-one"
+    ):
         return list(range(n))
-    raise ExplanationError(
-        f"{type(step).__name__} on {', '.join(names[:3])}{' …' if n > 3 else ''} does not say "
-        f"which input each of its columns comes from"
-    )
+    return None
+
+
+def _few(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
 
 
 def _one_hot_width(encoder: Any, j: int) -> int:
@@ -152,7 +226,9 @@ def _source_of_column_transformer(step: Any, names: Sequence[str]) -> list[int]:
         if isinstance(part, str) and part == "drop":
             continue
         chosen = _positions(columns, seen)
-        local = _source(part, [seen[i] for i in chosen])
+        if not chosen:
+            continue
+        local = source_columns(part, [seen[i] for i in chosen])
         block = step.output_indices_[name]
         outputs = list(range(block.start, block.stop))
         if len(outputs) != len(local):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass, fields
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,9 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from hitl_audit.canonical import Digest
-from hitl_audit.charts import Chart, Series
+from hitl_audit.charts import Chart
 from hitl_audit.errors import InputError
-from hitl_audit.explanations.model_output import Scale
+from hitl_audit.explanations.explanation_charts import ChartKind, draw
+from hitl_audit.explanations.model_output import Scale, output_words
+from hitl_audit.groups import group_columns
 
 __all__ = ["BOOTSTRAP", "Explanation", "bootstrap_means"]
 
@@ -21,7 +23,6 @@ FloatArray = npt.NDArray[np.float64]
 
 RESAMPLES = 2000
 BOOTSTRAP = f"percentile bootstrap over rows, {RESAMPLES} resamples"
-TOP = 10
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,7 +43,8 @@ class Explanation:
         exact: the values are the Shapley values of raw features on this scale,
             up to rounding; if not, ``notes`` says what they are.
         scale: ``"probability"``, ``"log-odds"`` or ``"value"``.
-        output: the explained class label; ``None`` for a plain value.
+        output: the explained class label, or the position of one of several
+            values; ``None`` for a plain value.
         predictions: the original model's output on that scale, shape (n,).
         background_digest, background_size: the rows that stand for "feature unknown".
         random_state: the seed.
@@ -109,7 +111,7 @@ class Explanation:
     @property
     def output_words(self) -> str:
         """What is explained, for labels: ``probability of 1``."""
-        return "value" if self.scale == "value" else f"{self.scale} of {self.output}"
+        return output_words(self.scale, self.output)
 
     def to_shap(self) -> Any:
         """The same as a ``shap.Explanation``, for ``shap.plots``.
@@ -179,97 +181,142 @@ class Explanation:
             )
         return int(places[0])
 
-    def chart(self, row: Hashable | None = None) -> Chart:
-        """Bars: of one case if ``row`` (its index label) is given, else mean |attribution|."""
-        return self._global_chart() if row is None else self._local_chart(row)
+    def select(self, rows: Any) -> Explanation:
+        """The same explanation of fewer rows.
 
-    def plot(self, row: Hashable | None = None) -> Any:
+        Args:
+            rows: labels of the index, in the order wanted (a label that several
+                rows share gives all of them), or a boolean mask of length n.
+
+        Raises:
+            InputError: an unknown label, a mask of another length, or no row.
+        """
+        places = self._places(rows)
+        if not len(places):
+            raise InputError("rows selects nothing; expected at least one row")
+        return replace(
+            self,
+            data=self.data.iloc[places],
+            values=self.values[places],
+            base_values=self.base_values[places],
+            predictions=self.predictions[places],
+            spread=None if self.spread is None else self.spread[places],
+            score=None if self.score is None else self.score[places],
+        )
+
+    def _places(self, rows: Any) -> npt.NDArray[np.intp]:
+        n = len(self.data)
+        if isinstance(rows, pd.Series) and rows.dtype == bool and rows.index.is_unique:
+            same = rows.index.equals(self.index) or set(rows.index) != set(self.index)
+            rows = rows.to_numpy() if same else rows.loc[self.index].to_numpy()
+        listed = rows if isinstance(rows, Iterable) and not isinstance(rows, str) else [rows]
+        found = np.asarray(listed if isinstance(listed, np.ndarray) else list(listed))
+        if found.dtype == bool:
+            if found.shape != (n,):
+                raise InputError(f"rows is a mask of shape {found.shape}; expected ({n},)")
+            return np.flatnonzero(found)
+        at: dict[Any, list[int]] = {}
+        for i, label in enumerate(self.index):
+            at.setdefault(label, []).append(i)
+        unknown = [label for label in found.tolist() if label not in at]
+        if unknown:
+            raise InputError(
+                f"rows has {len(unknown)} labels that no case bears (first: {unknown[0]!r}); "
+                f"expected labels of the index or a boolean mask of length {n}"
+            )
+        return np.array([i for label in found.tolist() for i in at[label]], dtype=np.intp)
+
+    def by_group(self, groups: Any, confidence: float = 0.95) -> pd.DataFrame:
+        """Mean absolute and mean attribution per group and feature.
+
+        Args:
+            groups: a Series, DataFrame (one attribute a column) or array with
+                one value per row, by position; with the same labels in another
+                order, by label. A missing value is the group ``unknown``.
+            confidence: of the interval of ``mean_abs``, a percentile bootstrap
+                over the rows of the group; none for a group of one row.
+
+        Returns:
+            attribute, group, feature, mean_abs, low, high, mean, n; and
+            ``mean_sd`` for LIME. Features in the order of ``values``.
+
+        Raises:
+            InputError: another number of rows, or ``confidence`` out of range.
+        """
+        if (
+            isinstance(groups, pd.Series | pd.DataFrame)
+            and not groups.index.equals(self.index)
+            and groups.index.is_unique
+            and set(groups.index) == set(self.index)
+        ):
+            groups = groups.loc[self.index]
+        tables = []
+        for attribute, names in group_columns(groups, len(self.data)).items():
+            for group in np.unique(names):
+                here = self.select(names == group)
+                size = np.abs(here.values)
+                low, high = bootstrap_means(
+                    size, confidence=confidence, random_state=self.random_state
+                )
+                table = pd.DataFrame(
+                    {
+                        "attribute": attribute,
+                        "group": str(group),
+                        "feature": list(self.feature_names),
+                        "mean_abs": size.mean(axis=0),
+                        "low": low,
+                        "high": high,
+                        "mean": here.values.mean(axis=0),
+                        "n": len(size),
+                    }
+                )
+                if here.spread is not None:
+                    table["mean_sd"] = here.spread.mean(axis=0)
+                tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+    def chart(
+        self,
+        row: Hashable | None = None,
+        *,
+        kind: ChartKind | None = None,
+        feature: str | None = None,
+        by: str | None = None,
+    ) -> Chart:
+        """One view of these numbers.
+
+        Args:
+            row: for ``local``: the case, by its label in the index.
+            kind: ``"local"`` (bars of one case; the default with ``row``),
+                ``"global"`` (bars of the mean size; the default without),
+                ``"beeswarm"`` (a point per case and feature) or ``"dependence"``
+                (the value of one feature against its attribution).
+            feature: for ``dependence``.
+            by: for ``dependence``: a second feature that colours the points.
+
+        Points are drawn for at most 1,000 cases: those with the smallest
+        seeded hashes, and the message says how many. Missing values and
+        categories have places of their own on a dependence axis; in a
+        beeswarm, which colours by rank, they are grey.
+
+        Raises:
+            InputError: an unknown kind, row or feature, or one that the kind
+                does not take.
+        """
+        return draw(self, row=row, kind=kind, feature=feature, by=by)
+
+    def plot(
+        self,
+        row: Hashable | None = None,
+        *,
+        kind: ChartKind | None = None,
+        feature: str | None = None,
+        by: str | None = None,
+    ) -> Any:
         """The chart as a plotly figure."""
         from hitl_audit.charts import to_plotly
 
-        return to_plotly(self.chart(row))
-
-    def _global_chart(self) -> Chart:
-        table = self.global_importance()
-        top, rest = table.iloc[:TOP], table.iloc[TOP:]
-        names, values = top["feature"].tolist(), top["mean_abs"].tolist()
-        low, high = _absent(top["low"]), _absent(top["high"])
-        notes = (
-            [f"sd over seeds {s:.2g}" for s in top["mean_sd"]] if self.spread is not None else []
-        )
-        if len(rest):
-            names.append(_rest_name(len(rest)))
-            values.append(float(rest["mean_abs"].sum()))
-            low.append(None)
-            high.append(None)
-            notes += [""] * bool(notes)
-        leaders = " and ".join(names[: min(2, len(top))])
-        verb = "moves" if len(top) == 1 else "move"
-        message = (
-            f"{leaders} {verb} the model's {self.output_words} most "
-            f"({self.method.upper()}, {len(self.values):,} cases)"
-        )
-        return self._bars(message, f"mean |{self.method.upper()}|", names, values, low, high, notes)
-
-    def _local_chart(self, row: Hashable) -> Chart:
-        i = self.position(row)
-        order = np.argsort(-np.abs(self.values[i]), kind="stable")
-        top, rest = order[:TOP], order[TOP:]
-        names = [self.feature_names[j] for j in top]
-        values = [float(self.values[i, j]) for j in top]
-        notes = [f"= {_short(self.data.iat[i, int(j)])}" for j in top]
-        low: list[float | None] = []
-        high: list[float | None] = []
-        if self.spread is not None:
-            low = [v - float(self.spread[i, j]) for v, j in zip(values, top, strict=True)]
-            high = [v + float(self.spread[i, j]) for v, j in zip(values, top, strict=True)]
-            notes = [
-                f"{n}; sd over seeds {self.spread[i, j]:.2g}"
-                for n, j in zip(notes, top, strict=True)
-            ]
-            # The spread of a sum of features is not known, so the rest has no LIME bar.
-            left_out = f"; {len(rest)} weaker features are left out" if len(rest) else ""
-            message = (
-                f"Case {row}: {self.output_words} is {self.predictions[i]:.3g}; LIME weights with "
-                f"± one sd over {self.n_seeds} seeds{left_out}"
-            )
-        else:
-            if len(rest):
-                names.append(_rest_name(len(rest)))
-                values.append(float(self.values[i, rest].sum()))
-                notes.append("")
-            message = (
-                f"Case {row}: what moves its {self.output_words} from the base "
-                f"{self.base_values[i]:.3g} to {self.predictions[i]:.3g}"
-            )
-        return self._bars(message, f"{self.method.upper()} value", names, values, low, high, notes)
-
-    def _bars(
-        self,
-        message: str,
-        label: str,
-        names: list[str],
-        values: list[float],
-        low: list[float | None],
-        high: list[float | None],
-        notes: list[str],
-    ) -> Chart:
-        numbers = ", ".join(f"{n} {v:+.3g}" for n, v in zip(names, values, strict=True))
-        series = Series(
-            name=self.method.upper(),
-            x=tuple(names),
-            y=tuple(values),
-            low=tuple(low),
-            high=tuple(high),
-            notes=tuple(notes),
-        )
-        return Chart(
-            kind="bars",
-            message=message,
-            alt=f"{message}. {numbers}.",
-            value_label=f"{label} ({self.output_words})",
-            series=(series,),
-        )
+        return to_plotly(self.chart(row, kind=kind, feature=feature, by=by))
 
     def __repr__(self) -> str:
         n, p = self.values.shape
@@ -303,17 +350,3 @@ def bootstrap_means(
     tail = (1 - confidence) / 2
     low, high = np.quantile(counts @ values / n, [tail, 1 - tail], axis=0)
     return low, high
-
-
-def _absent(column: pd.Series) -> list[float | None]:
-    return [None if np.isnan(v) else float(v) for v in column]
-
-
-def _rest_name(count: int) -> str:
-    return f"{count} other feature{'s' if count > 1 else ''}"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float | np.floating):
-        return "missing" if np.isnan(value) else f"{value:.4g}"
-    return "missing" if pd.isna(value) else str(value)

@@ -13,19 +13,40 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype, union_categoricals
 
 from hitl_audit.errors import InputError
 
-__all__ = ["Coding", "align", "as_frame", "hash_order", "is_number", "sample_rows"]
+__all__ = [
+    "Coding",
+    "align",
+    "as_frame",
+    "hash_order",
+    "is_number",
+    "sample_rows",
+    "to_pandas",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
 
+def to_pandas(X: Any) -> Any:
+    """A polars or pyarrow table as a DataFrame; anything else as it is."""
+    if not isinstance(X, pd.DataFrame) and hasattr(X, "to_pandas"):
+        return pd.DataFrame(X.to_pandas())
+    return X
+
+
 def as_frame(X: Any, *, name: str, feature_names: Sequence[str] | None = None) -> pd.DataFrame:
-    """A table of raw features from a DataFrame or a 2-D array.
+    """A table of raw features from a DataFrame, another library's table or a 2-D array.
 
     Raises:
         InputError: no rows, not two-dimensional, names that repeat or do not fit.
     """
+    X = to_pandas(X)
     if isinstance(X, pd.DataFrame):
         frame = X.copy()
+    elif hasattr(X, "toarray"):
+        raise InputError(
+            f"{name} is a sparse matrix of shape {X.shape}; expected a DataFrame or a dense array "
+            f"(texts are explained by explain_text)"
+        )
     else:
         array = np.asarray(X)
         if array.ndim != 2:

@@ -27,11 +27,15 @@ from hitl_audit.charts import (
     Point,
     bar_width,
     categories,
+    in_rows,
     marked,
     points,
+    shaded,
+    some_unshaded,
     value_range,
     x_percent,
 )
+from hitl_audit.point_clouds import UNSHADED, colour_of
 from hitl_audit.report.typefaces import Typefaces
 
 __all__ = ["draw", "to_svg"]
@@ -53,6 +57,7 @@ _RC: dict[Any, Any] = {
     "text.parse_math": False,  # a name with two $ is a name
     "hatch.linewidth": 0.6,
 }
+_SHADE_KEY = 7.0  # millimetres above a chart whose colours say a number
 _POINT = 25.4 / 72  # millimetres
 _TALLEST = 205.0  # millimetres that a chart and its caption leave on an A4 page
 
@@ -113,6 +118,33 @@ class _Sheet:
             prop=self.typefaces.properties("".join(names), 8),
         )
         legend.set_gid("legend")
+
+
+def _cloud(axes: Any, x: list[float], y: list[float], drawn: tuple[Point, ...], i: int) -> None:
+    """Many small points, each in its own colour."""
+    colours = [p.colour for p in drawn]
+    style = {"s": 7, "marker": _MARKERS[i % len(_MARKERS)], "linewidths": 0, "alpha": 0.75}
+    axes.scatter(x, y, c=colours, gid=f"series-{i}", zorder=4, **style)
+
+
+def _shade_key(sheet: _Sheet, chart: Chart, left: float, top: float) -> None:
+    """What the colours say: a strip from low to high with its words, and grey for none."""
+    low, high = chart.shade_ends
+    words = f"{chart.shade_label}: {low}"
+    across = sheet.typefaces.width(words, 7) * _POINT
+    axes = sheet.axes(left, top - 4.5, 90, 3)
+    axes.set_gid("shades")
+    axes.set_xlim(0, 90)
+    axes.set_ylim(0, 1)
+    sheet.text(axes, 0, 0.5, words, 7, across="left", frame="axes")
+    for k in range(20):
+        axes.axvspan(across + 2 + k, across + 3 + k, color=colour_of(k / 19), lw=0)
+    at = across + 24.5
+    sheet.text(axes, at / 90, 0.5, high, 7, across="left")
+    if some_unshaded(chart):
+        at += sheet.typefaces.width(high, 7) * _POINT + 5
+        axes.axvspan(at, at + 3, color=UNSHADED, lw=0)
+        sheet.text(axes, (at + 4.5) / 90, 0.5, "no order, or missing", 7, across="left")
 
 
 def _ticks(low: float, high: float, count: int) -> list[float]:
@@ -190,18 +222,21 @@ def _draw_rows(chart: Chart, width: float, typefaces: Typefaces) -> Figure:
         (p.at, " · ".join(filter(None, [p.note, "no value" if p.value is None else ""])))
         for one in drawn
         for p in one
+        if chart.kind != "swarm"
     ]
     small = min(7.0, size)
     note_width = max((typefaces.width(note, small) for _, note in notes), default=0.0)
 
-    per_row = max(5.4, several * 3.5 + 1, (tallest * 1.2 * size + 3) * _POINT)
+    least = 8.0 if chart.kind == "swarm" else 5.4
+    per_row = max(least, several * 3.5 + 1, (tallest * 1.2 * size + 3) * _POINT)
     per_row = min(per_row, _TALLEST / max(1, len(names)))
     plot_height = per_row * max(1, len(names))
     legend_names = [s.name for s in chart.series]
     widest = max((typefaces.width(n, 8) for n in legend_names), default=0.0) * _POINT + 16
     columns = max(1, int(width / widest))
     legend_height = 5.0 * math.ceil(several / columns) + 1.5 if several > 1 else 0.0
-    top = legend_height + 4.0 * len(chart.thresholds) + 1.0
+    key_height = _SHADE_KEY if shaded(chart) else 0.0
+    top = legend_height + 4.0 * len(chart.thresholds) + key_height + 1.0
     bottom = 10.0
     left = label_width * _POINT + 3.5
     right = note_width * _POINT + 3.5
@@ -233,6 +268,11 @@ def _draw_rows(chart: Chart, width: float, typefaces: Typefaces) -> Figure:
             axes.barh(places, values, thick, gid=f"series-{i}", **style)
             handles.append(Patch(facecolor=colour, edgecolor="white", hatch=hatch))
             spans = _spans(axes, one, INK, 0.9, rows=True)
+        elif chart.kind == "swarm":
+            _cloud(axes, values, places, one, i)
+            marker = _MARKERS[i % len(_MARKERS)]
+            handles.append(Line2D([], [], color=colour, marker=marker, ls="", ms=4))
+            spans = None
         else:
             marker = _MARKERS[i % len(_MARKERS)]
             style = {"color": colour, "ms": 4.8, "mec": "white", "mew": 0.5, "zorder": 4}
@@ -241,7 +281,7 @@ def _draw_rows(chart: Chart, width: float, typefaces: Typefaces) -> Figure:
             spans = _spans(axes, one, colour, 1.5, rows=True)
         if spans is not None:
             spans.set_gid(f"intervals-{i}")
-    if chart.kind == "bars":
+    if chart.kind in ("bars", "swarm"):
         axes.axvline(0, color=QUIET, lw=0.9, zorder=3)
 
     for level, (value, label) in enumerate(chart.thresholds):
@@ -251,7 +291,15 @@ def _draw_rows(chart: Chart, width: float, typefaces: Typefaces) -> Figure:
         sheet.text(axes, value, height, label, small, across=side, frame="column")
     if several > 1:
         sheet.legend(handles, legend_names, left, sheet.height, columns)
+    if shaded(chart):
+        _shade_key(sheet, chart, left, sheet.height - legend_height)
     return sheet.figure
+
+
+def _number_ticks(chart: Chart, start: float, end: float, width: float) -> list[tuple[float, str]]:
+    ticks = _ticks(start, end, max(2, min(8, int(width / 16))))
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
+    return [(tick, _tick_text(tick, step, x_percent(chart))) for tick in ticks]
 
 
 def _draw_lines(chart: Chart, width: float, typefaces: Typefaces) -> Figure:
@@ -267,8 +315,8 @@ def _draw_lines(chart: Chart, width: float, typefaces: Typefaces) -> Figure:
         plot_height = 84.0 if chart.diagonal else 66.0
         plot_width = min(plot_width, 110.0) if chart.diagonal else plot_width
     columns = max(1, int((width - left) / widest))
-    if several and not beside:
-        top += 5.0 * math.ceil(len(names) / columns)
+    legend_height = 5.0 * math.ceil(len(names) / columns) if several and not beside else 0.0
+    top += legend_height + (_SHADE_KEY if shaded(chart) else 0.0)
     sheet = _Sheet(width, plot_height + top + bottom, typefaces)
     axes = sheet.axes(left, bottom, plot_width, plot_height)
     low, high = value_range(chart)
@@ -281,19 +329,9 @@ def _draw_lines(chart: Chart, width: float, typefaces: Typefaces) -> Figure:
     axes.set_ylim(low - lift, high + lift)
 
     _value_axis(sheet, axes, chart, 8, horizontal=False)
-    ticks = _ticks(start, end, max(2, min(8, int(plot_width / 16))))
-    step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
-    for tick in ticks:
+    for tick, text in chart.x_ticks or _number_ticks(chart, start, end, plot_width):
         axes.axvline(tick, color=GRID, lw=0.6, zorder=0)
-        sheet.text(
-            axes,
-            tick,
-            -3 / plot_height,
-            _tick_text(tick, step, x_percent(chart)),
-            8,
-            colour=QUIET,
-            frame="column",
-        )
+        sheet.text(axes, tick, -3 / plot_height, text, 8, colour=QUIET, frame="column")
     sheet.text(axes, 0.5, -8.4 / plot_height, chart.x_label, 8)
     if chart.diagonal:
         axes.plot([low, high], [low, high], color=QUIET, lw=0.8, ls=(0, (1, 2)), zorder=1)
@@ -301,6 +339,14 @@ def _draw_lines(chart: Chart, width: float, typefaces: Typefaces) -> Figure:
     handles: list[Any] = []
     for i, one in enumerate(drawn):
         colour, dash = PALETTE[i % len(PALETTE)], _DASHES[i % len(_DASHES)]
+        if chart.kind == "points":
+            _cloud(axes, [p.at for p in one], _values(one), one, i)
+            marker = _MARKERS[i % len(_MARKERS)]
+            handles.append(Line2D([], [], color=colour, marker=marker, ls="", ms=4))
+            spans = _spans(axes, one, colour, 0.8, rows=False)
+            if spans is not None:
+                spans.set_gid(f"intervals-{i}")
+            continue
         marker = _MARKERS[i % len(_MARKERS)] if marked(chart) else ""
         style = {"color": colour, "ls": dash, "lw": 1.5, "marker": marker, "ms": 4.2}
         handles.append(Line2D([], [], **style))
@@ -321,6 +367,8 @@ def _draw_lines(chart: Chart, width: float, typefaces: Typefaces) -> Figure:
     if several:
         place = (left + plot_width + 5, sheet.height - 3) if beside else (left, sheet.height)
         sheet.legend(handles, names, *place, 1 if beside else columns)
+    if shaded(chart):
+        _shade_key(sheet, chart, left, sheet.height - legend_height)
     return sheet.figure
 
 
@@ -330,7 +378,7 @@ def draw(chart: Chart, width_mm: float, typefaces: Typefaces) -> Figure:
     Artists that carry data have the gid ``series-0``, ``intervals-0`` and so on.
     """
     with mpl.rc_context(_RC):
-        make = _draw_lines if chart.kind == "lines" else _draw_rows
+        make = _draw_rows if in_rows(chart) else _draw_lines
         return make(chart, width_mm, typefaces)
 
 

@@ -244,7 +244,7 @@ def test_regressors_are_explained_on_their_value() -> None:
     line = LinearRegression().fit(X, y)
     assert explain(line, X.iloc[:3], background=X, scale="value").algorithm == "linear"
     with pytest.raises(InputError, match=r'expected predict_proba.*scale="value"'):
-        explain(line, X)
+        explain(line, X, scale="probability")
 
 
 # --- closed forms --------------------------------------------------------------
