@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -35,8 +36,9 @@ from hitl_audit.errors import ExplanationError, InputError
 from hitl_audit.explanations.encoding import read_encoding
 from hitl_audit.explanations.explain import explain
 from hitl_audit.explanations.explanation import Explanation
-from hitl_audit.explanations.model_output import Scale
+from hitl_audit.explanations.model_output import Scale, resolve_output
 from hitl_audit.explanations.shap_values import Algorithm
+from hitl_audit.explanations.tree_values import trees_by_shap
 
 FloatArray = npt.NDArray[np.float64]
 People = tuple[pd.DataFrame, pd.Series]
@@ -134,25 +136,31 @@ def test_trees_on_log_odds_are_the_shapley_values_of_raw_features(
     by_hand = [shapley(log_odds(boosted), rows.iloc[[i]], background) for i in range(3)]
     np.testing.assert_allclose(asked.values, by_hand, atol=1e-9)
     assert found.algorithm == "tree-interventional"
-    assert not found.exact
-    assert "in 1 of 30 trees a path tests two of them" in found.notes[0]
-    np.testing.assert_allclose(found.values, by_hand, atol=1e-3)
+    assert found.exact
+    assert found.notes == ()
+    np.testing.assert_allclose(found.values, by_hand, atol=1e-9)
 
 
-def test_where_the_sum_over_columns_differs_the_explanation_says_so() -> None:
+def test_columns_of_one_raw_feature_are_one_player_not_a_sum() -> None:
     X = pd.DataFrame({"job": list("abcd") * 50, "owner": [0, 0, 0, 0, 1, 1, 1, 1] * 25})
     y = (X["job"].isin(["a", "b"]) & (X["owner"] == 1)).astype(int)
     columns = ColumnTransformer([("w", OneHotEncoder(), ["job"])], remainder="passthrough")
     tree = make_pipeline(columns, DecisionTreeClassifier(random_state=0)).fit(X, y)
     rows, background = X.iloc[[4]], X.iloc[[2, 1]]
-    folded = explain(tree, rows, background=background)
-    asked = explain(tree, rows, background=background, algorithm="exact")
     by_hand = shapley(probability(tree), rows, background)
-    np.testing.assert_allclose(asked.values[0], by_hand, atol=1e-9)
-    assert (folded.exact, asked.exact) == (False, True)
-    assert "separate players" in folded.notes[0]
+    algorithms: tuple[Algorithm, ...] = ("tree-interventional", "exact")
+    for algorithm in algorithms:
+        found = explain(tree, rows, background=background, algorithm=algorithm)
+        np.testing.assert_allclose(found.values[0], by_hand, atol=1e-9)
+        assert (found.exact, found.notes) == (True, ())
+    # shap's values per column, added up, are something else, and say so.
+    output = resolve_output(tree, output=1, scale="probability", as_array=False)
+    folded = trees_by_shap(output, rows, background, read_encoding(tree, X))
+    assert not folded.exact
+    assert "computed by shap's TreeExplainer" in folded.notes
+    assert "separate players" in folded.notes[-1]
     assert np.abs(folded.values[0] - by_hand).max() > 0.05
-    assert largest_residual(folded) < 1e-6
+    assert folded.base[0] + folded.values[0].sum() == pytest.approx(output(rows)[0], abs=1e-6)
 
 
 def test_one_hot_columns_fold_to_the_raw_feature_exactly(
@@ -226,9 +234,14 @@ def test_linear_closed_form(people: People) -> None:
     expected = shapley(log_odds(model), rows.iloc[[1]], background)
     np.testing.assert_allclose(found.values[1], expected, atol=1e-9)
     on_probability = explain(model, rows, background=background)
-    assert on_probability.algorithm == "exact"
+    assert (on_probability.algorithm, on_probability.exact) == ("linear", True)
     expected = shapley(probability(model), rows.iloc[[1]], background)
     np.testing.assert_allclose(on_probability.values[1], expected, atol=1e-9)
+    scales: tuple[Scale, ...] = ("log-odds", "probability")
+    for scale in scales:
+        one = explain(model, rows, background=background, scale=scale)
+        zero = explain(model, rows, background=background, scale=scale, output=0)
+        np.testing.assert_allclose(zero.values, -one.values, atol=1e-12)
 
 
 def test_regressors_are_explained_on_their_value() -> None:
@@ -411,6 +424,35 @@ def test_permutations_are_seeded_and_do_not_depend_on_other_rows(
     after = np.random.get_state(legacy=False)["state"]["key"]
     np.testing.assert_array_equal(before, after)
     assert not first.exact
+
+
+def test_kernel_shap_with_all_coalitions_is_exact_and_else_states_its_error(
+    people: People, boosted: Pipeline
+) -> None:
+    X, _ = people
+    rows, background = X.iloc[:2], X.iloc[50:60]
+    found = explain(boosted, rows, background=background, algorithm="kernel")
+    assert (found.algorithm, found.exact, found.notes) == ("kernel", True, ())
+    asked = explain(boosted, rows, background=background, algorithm="exact")
+    np.testing.assert_allclose(found.values, asked.values, atol=1e-9)
+
+    Z = np.random.default_rng(8).normal(size=(12, 13))  # 2^13 coalitions: too many
+
+    def product(z: FloatArray) -> FloatArray:
+        return np.asarray(z[:, 0] * z[:, 1] * z[:, 2] + z.sum(axis=1))
+
+    options: dict[str, Any] = {"background": Z[4:], "scale": "value"}
+    truth = explain(product, Z[:2], algorithm="exact", **options).values
+    names: tuple[Algorithm, ...] = ("kernel", "permutation")
+    for name in names:
+        sampled = explain(product, Z[:2], algorithm=name, **options)
+        again = explain(product, Z[1:2], algorithm=name, **options)
+        np.testing.assert_array_equal(sampled.values[1:], again.values)
+        assert not sampled.exact
+        stated = float(re.search(r"at most ([\d.e-]+)", sampled.notes[0])[1])  # type: ignore[index]
+        assert 0 < np.abs(sampled.values - truth).max() < 6 * stated
+        assert stated < 0.5
+        assert largest_residual(sampled) < 1e-6
 
 
 def test_the_default_background_does_not_depend_on_row_order(
