@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hitl_audit.errors import ExplanationError
+from hitl_audit.explanations.native_categories import NativeCategories, native_categories
 
 __all__ = ["Nodes", "TreeEnsemble", "import_shap", "quiet", "read_trees"]
 
@@ -63,6 +64,7 @@ class TreeEnsemble:
         offset: (outputs,) what no tree carries.
         precision: the model compares values after rounding them to this type.
         scale: what the sum is: ``"probability"``, ``"log_odds"``, ``"raw_value"`` or ``None``.
+        known: for columns of categories: the raw value of each code.
     """
 
     nodes: Nodes
@@ -70,6 +72,7 @@ class TreeEnsemble:
     offset: FloatArray
     precision: type
     scale: str | None
+    known: Mapping[int, FloatArray]
 
     @property
     def n_trees(self) -> int:
@@ -90,7 +93,11 @@ class TreeEnsemble:
                 f"{self.nodes.column.max(initial=0)}"
             )
         with np.errstate(over="ignore"):  # beyond single precision is infinite there, too
-            return np.ascontiguousarray(table.astype(self.precision).astype(np.float64).T)
+            rounded = np.ascontiguousarray(table.astype(self.precision).astype(np.float64).T)
+        for j, values in self.known.items():
+            same = table[:, j, np.newaxis] == values
+            rounded[j] = np.where(same.any(axis=1), same.argmax(axis=1), np.nan)
+        return rounded
 
     def predict(self, rows: npt.ArrayLike) -> FloatArray:
         """The outputs of the trees for each row, (n, outputs)."""
@@ -145,15 +152,15 @@ def read_trees(estimator: Any) -> TreeEnsemble:
         raise ExplanationError(f"shap's parser: {type(error).__name__}: {error}") from error
     if not parsed.trees:
         raise ExplanationError("shap's parser found no trees")
-    if np.any(parsed.threshold_types == 1) or parsed.cat_feature_indices is not None:
-        raise ExplanationError("the trees split on native categories")
+    native = native_categories(estimator, parsed)
     limit = len(parsed.trees) if parsed.tree_limit is None else int(parsed.tree_limit)
     if not 0 < limit <= len(parsed.trees):
         limit = len(parsed.trees)
     left, right = parsed.children_left[:limit], parsed.children_right[:limit]
     default = np.array(parsed.children_default[:limit])
-    if parsed.model_type == "lightgbm":
-        _missing_as_lightgbm(parsed, default)
+    for (tree, node), goes_left in native.missing_left.items():
+        if tree < limit:
+            default[tree, node] = (left if goes_left else right)[tree, node]
     return _flatten(
         left,
         right,
@@ -165,6 +172,7 @@ def read_trees(estimator: Any) -> TreeEnsemble:
         offset=_offset(parsed),
         precision=_precision(estimator, parsed),
         scale=parsed.tree_output,
+        native=native,
     )
 
 
@@ -185,27 +193,6 @@ def _precision(estimator: Any, parsed: Any) -> type:
     return chosen
 
 
-def _missing_as_lightgbm(parsed: Any, default: IntArray) -> None:
-    """Where LightGBM met no missing value in training, it takes one for 0; shap's parser does not.
-
-    Raises:
-        ExplanationError: the model takes zeros for missing values.
-    """
-    for tree, dumped in enumerate(parsed.original_model.dump_model()["tree_info"]):
-        stack = [dumped["tree_structure"]]
-        while stack:
-            node = stack.pop()
-            if "split_index" not in node:
-                continue
-            stack += [node["left_child"], node["right_child"]]
-            kind, at = node["missing_type"], node["split_index"]
-            if kind == "Zero":
-                raise ExplanationError("the trees take zeros for missing values")
-            if kind == "None" and tree < len(default):
-                sides = parsed.children_left if node["threshold"] >= 0 else parsed.children_right
-                default[tree, at] = sides[tree, at]
-
-
 def _flatten(
     left: IntArray,
     right: IntArray,
@@ -218,12 +205,14 @@ def _flatten(
     offset: FloatArray,
     precision: type,
     scale: str | None,
+    native: NativeCategories,
 ) -> TreeEnsemble:
     """From one row of arrays per tree, in any order of nodes, to preorder."""
     from hitl_audit.explanations import tree_kernels
 
     parts: list[tuple[Any, ...]] = []
     first, out_values = [0], []
+    rows_of_goes_left = {at: row for row, at in enumerate(native.splits)}
     for t in range(len(left)):
         order, depth, parent, on_left, to_right = tree_kernels.preorder(left[t], right[t])
         above = weight[t][order[np.maximum(parent, 0)]].astype(np.float64)
@@ -232,15 +221,18 @@ def _flatten(
         np.divide(weight[t][order].astype(np.float64), above, out=share, where=above > 0)
         share[0] = 1.0
         inner = to_right >= 0
+        category = np.full(len(order), -1, dtype=np.int32)
+        if rows_of_goes_left:
+            category[:] = [rows_of_goes_left.get((t, int(node)), -1) for node in order]
         parts.append(
             (
                 depth,
                 on_left,
                 np.where(inner, to_right + first[-1], -1).astype(np.int32),
-                np.where(inner, column[t][order], -1).astype(np.int32),
+                np.where(inner, _raw(column[t][order], native), -1).astype(np.int32),
                 threshold[t][order].astype(np.float64),
                 default[t][order] == left[t][order],
-                np.full(len(order), -1, dtype=np.int32),
+                category,
                 share,
             )
         )
@@ -258,9 +250,22 @@ def _flatten(
         threshold,
         missing_left,
         category,
-        np.zeros((0, 1), dtype=np.bool_),
+        _goes_left(native),
         share,
     )
     for array in nodes:
         array.setflags(write=False)
-    return TreeEnsemble(nodes, np.concatenate(out_values), offset, precision, scale)
+    return TreeEnsemble(nodes, np.concatenate(out_values), offset, precision, scale, native.known)
+
+
+def _raw(column: IntArray, native: NativeCategories) -> npt.NDArray[np.integer[Any]]:
+    return column if native.columns is None else native.columns[np.maximum(column, 0)]
+
+
+def _goes_left(native: NativeCategories) -> BoolArray:
+    codes = max((max(codes, default=0) for codes, _ in native.splits.values()), default=-1) + 1
+    table = np.zeros((len(native.splits), codes + 1), dtype=np.bool_)
+    for row, (listed, others_go_left) in enumerate(native.splits.values()):
+        table[row] = others_go_left
+        table[row, list(listed)] = not others_go_left
+    return table

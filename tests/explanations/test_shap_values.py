@@ -295,23 +295,47 @@ def test_interventional_gives_nothing_to_a_proxy_that_the_model_ignores() -> Non
 # --- traps ---------------------------------------------------------------------
 
 
-def test_native_categories_of_histogram_boosting_are_caught() -> None:
+def test_native_categories_of_histogram_boosting_are_exact_where_shap_is_silently_wrong() -> None:
     rng = np.random.default_rng(2)
     n = 500
-    X = pd.DataFrame({"job": rng.integers(0, 8, n), "income": rng.normal(size=n)})
+    X = pd.DataFrame({"income": rng.normal(size=n), "job": rng.integers(0, 8, n)})
     effect = np.array([2, -2, 2, -2, 2, -2, 2, -2])
     y = (effect[X["job"]] + X["income"] + rng.logistic(size=n) > 0).astype(int)
     model = HistGradientBoostingClassifier(
         categorical_features=["job"], max_iter=20, random_state=0
     ).fit(X, y)
-    found = explain(model, X.iloc[:5], background=X.iloc[100:130])
-    assert found.algorithm == "exact"
-    assert largest_residual(found) < 1e-6
-    assert any('"tree-interventional" was refused' in note for note in found.notes)
-    expected = shapley(probability(model), X.iloc[[0]], X.iloc[100:130])
+    rows, background = X.iloc[:5], X.iloc[100:130]
+    found = explain(model, rows, background=background, scale="log-odds")
+    assert (found.algorithm, found.exact, found.notes) == ("tree-interventional", True, ())
+    np.testing.assert_allclose(
+        found.values[0], shapley(log_odds(model), rows.iloc[[0]], background), atol=1e-9
+    )
+    output = resolve_output(model, output=1, scale="log-odds", as_array=False)
+    theirs = trees_by_shap(output, rows, background, read_encoding(model, X))
+    assert np.abs(theirs.base + theirs.values.sum(axis=1) - output(rows)).max() > 0.5
+
+
+def test_a_path_that_misses_the_model_is_refused_and_the_model_asked() -> None:
+    class Squeezed(RandomForestClassifier):
+        """The trees say one thing, the model another."""
+
+        def predict_proba(self, X: Any) -> FloatArray:
+            p = np.sqrt(super().predict_proba(X)[:, 1])
+            return np.column_stack([1 - p, p])
+
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(200, 3))
+    model = Squeezed(10, max_depth=3, random_state=0).fit(X, (X[:, 0] > X[:, 1]).astype(int))
+    found = explain(model, X[:3], background=X[50:70])
+    assert (found.algorithm, found.exact) == ("exact", True)
+    assert '"tree-interventional" was refused: its values miss' in found.notes[0]
+    frame = pd.DataFrame(X)
+    expected = shapley(
+        lambda Z: model.predict_proba(Z.to_numpy())[:, 1], frame.iloc[[0]], frame.iloc[50:70]
+    )
     np.testing.assert_allclose(found.values[0], expected, atol=1e-9)
     with pytest.raises(ExplanationError, match="no explanation agrees with the model"):
-        explain(model, X.iloc[:5], background=X.iloc[100:130], algorithm="tree-interventional")
+        explain(model, X[:3], background=X[50:70], algorithm="tree-interventional")
 
 
 def test_histogram_boosting_from_category_dtype_is_explained(

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import lightgbm
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 import xgboost
+from sklearn.base import clone
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
@@ -312,6 +314,78 @@ def test_many_background_rows_equal_the_sum_over_each_of_them(fitted: Fitted) ->
     together = interventional(trees, X[:30], X, players=ALONE)
     single = [interventional(trees, X[:30], X[[b]], players=ALONE) for b in range(len(X))]
     np.testing.assert_allclose(together, np.mean(single, axis=0), atol=1e-12)
+
+
+# --- native categories ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def jobs() -> tuple[pd.DataFrame, npt.NDArray[Any]]:
+    rng = np.random.default_rng(2)
+    n = 500
+    # Codes are not 0, 1, 2 …, the categorical column is not the first, and some are missing.
+    X = pd.DataFrame(
+        {
+            "income": rng.normal(size=n),
+            "job": rng.choice([3.0, 4, 7, 8, 11, 12, 15, 16], n),
+            "debts": rng.normal(size=n),
+        }
+    )
+    effect = np.where(X["job"] % 4 == 3, 2, -2) * np.where(X["debts"] > 0, 1, 0.3)
+    y = (effect + X["income"] + rng.logistic(size=n) > 0).astype(int).to_numpy()
+    X.loc[::9, ["job", "debts"]] = np.nan
+    return X, y
+
+
+def categorical(X: pd.DataFrame) -> pd.DataFrame:
+    return X.assign(job=pd.Categorical(X["job"]))
+
+
+def native_models(X: pd.DataFrame, y: npt.NDArray[Any]) -> Iterator[tuple[str, Any, pd.DataFrame]]:
+    hist = HistGradientBoostingClassifier(categorical_features=["job"], max_iter=15)
+    yield "histogram", hist.fit(X, y), X
+    light = lightgbm.LGBMClassifier(
+        n_estimators=15, num_leaves=8, min_data_per_group=5, verbose=-1, n_jobs=1
+    )
+    yield "lightgbm, codes", clone(light).fit(X, y, categorical_feature=["job"]), X
+    yield "lightgbm, pandas", clone(light).fit(categorical(X), y), categorical(X)
+    boost = xgboost.XGBClassifier(
+        n_estimators=15,
+        max_depth=4,
+        max_cat_to_onehot=1,
+        n_jobs=1,
+        enable_categorical=True,
+        feature_types=["q", "c", "q"],
+    )
+    yield "xgboost", boost.fit(X.to_numpy(), y), X
+
+
+def test_native_categories_are_explained_exactly(jobs: tuple[pd.DataFrame, Any]) -> None:
+    for name, model, X in native_models(*jobs):
+        trees = read_trees(model)
+        assert (trees.nodes.category >= 0).any(), name
+        rows = X.to_numpy(dtype=float)
+        p = model.predict_proba(X.to_numpy() if name == "xgboost" else X)[:, 1].astype(float)
+        found = trees.predict(rows)[:, 0]
+        np.testing.assert_allclose(1 / (1 + np.exp(-found)), p, atol=1e-6, err_msg=name)
+        group = np.arange(3)
+        against = interventional(trees, rows, rows[100:130], players=group)
+        along = path_dependent(trees, rows, players=group)
+        for i in (0, 5, 9):
+            by_hand = by_exchange(trees, rows[i], rows[100:130], group, 0)
+            np.testing.assert_allclose(against[i], by_hand, atol=1e-10, err_msg=name)
+        np.testing.assert_allclose(trees.expected() + along.sum(axis=1), found, atol=1e-10)
+
+
+def test_unseen_native_categories_go_the_models_way(jobs: tuple[pd.DataFrame, Any]) -> None:
+    X, y = jobs
+    for name, model, _ in native_models(X, y):
+        if name == "lightgbm, pandas":
+            continue  # it has no codes for them
+        rows = X.iloc[:40].assign(job=[99.0, 5.0, 2.0, np.nan] * 10)
+        found = read_trees(model).predict(rows.to_numpy())[:, 0]
+        p = model.predict_proba(rows.to_numpy() if name == "xgboost" else rows)[:, 1].astype(float)
+        np.testing.assert_allclose(1 / (1 + np.exp(-found)), p, atol=1e-6, err_msg=name)
 
 
 # --- what else comes in -----------------------------------------------------------
