@@ -12,7 +12,7 @@ import pandas as pd
 from hitl_audit.errors import ExplanationError
 from hitl_audit.explanations.attribution import Attribution, NotApplicableError
 from hitl_audit.explanations.encoding import Encoding, read_encoding
-from hitl_audit.explanations.linear_values import linear_log_odds, linear_probability
+from hitl_audit.explanations.linear_values import linear_closed_form, logistic_probability
 from hitl_audit.explanations.model_agnostic import ask_the_model
 from hitl_audit.explanations.model_output import ModelOutput
 from hitl_audit.explanations.tree_ensemble import import_shap
@@ -187,11 +187,9 @@ def _paths(
             lambda: trees_by_shap(output, X, behind, _known(encoding)),
         ]
 
+    linear = logistic_probability if output.scale == "probability" else linear_closed_form
     return {
-        "linear": [
-            lambda: linear_log_odds(output, X, background, _known(encoding)),
-            lambda: linear_probability(output, X, background, _known(encoding)),
-        ],
+        "linear": [lambda: linear(output, X, background, _known(encoding))],
         "tree-interventional": trees(background),
         "tree-path-dependent": trees(None),
         "exact": agnostic("exact"),

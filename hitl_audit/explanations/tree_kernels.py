@@ -6,11 +6,9 @@ holding per depth what each row has met on the way. Nothing here holds the GIL.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
+
+from hitl_audit.explanations.compilation import compiled
 
 __all__ = ["add_interventional", "add_path_dependent", "add_predictions", "paths", "preorder"]
 
@@ -19,15 +17,6 @@ LANES = 128
 TABLE_SIZE = 1 << 17
 # So few rows do not repay counting the background rows by pattern.
 FEW_ROWS = 8
-
-
-def compiled(function: Callable[..., Any], **options: Any) -> Any:
-    """numba's compilation on the first call, kept on disk where there is a place for it."""
-    options = {"nogil": True, "error_model": "numpy", **options}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # a read-only or zipped installation: compiled anew in each session
-        return numba.njit(cache=False, **options)(function)
 
 
 @compiled

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hitl_audit.errors import ExplanationError
+from hitl_audit.explanations.quadrature import gauss_legendre
 from hitl_audit.explanations.tree_ensemble import TreeEnsemble
 
 __all__ = [
@@ -74,7 +75,7 @@ def path_dependent(
     nodes = ensemble.nodes
     player, before, _, slots, z, z_before = tree_kernels.paths(nodes, group)
     points = (np.maximum.reduceat(slots, nodes.first[:-1]) + 1) // 2
-    gauss = _gauss_legendre(int(points.max()))
+    gauss = gauss_legendre(int(points.max()))
     values = np.ascontiguousarray(ensemble.values[:, output])
 
     def part(start: int, stop: int, slab: slice) -> FloatArray:
@@ -254,15 +255,6 @@ def _coalition_weights(most: int) -> tuple[FloatArray, FloatArray]:
             if b:
                 loss[a, b] = 1 / (b * math.comb(a + b, a))
     return gain, loss
-
-
-def _gauss_legendre(most: int) -> FloatArray:
-    """Nodes and weights on [0, 1] for 0 … most points, (most + 1, 2, most)."""
-    table = np.zeros((most + 1, 2, max(most, 1)))
-    for k in range(1, most + 1):
-        x, w = np.polynomial.legendre.leggauss(k)
-        table[k, 0, :k], table[k, 1, :k] = (x + 1) / 2, w / 2
-    return table
 
 
 def _in_parts(

@@ -244,6 +244,22 @@ def test_linear_closed_form(people: People) -> None:
         np.testing.assert_allclose(zero.values, -one.values, atol=1e-12)
 
 
+def test_many_features_of_a_logistic_model_are_exact_on_the_probability() -> None:
+    rng = np.random.default_rng(11)
+    X = pd.DataFrame(rng.normal(size=(120, 12)), columns=list("abcdefghijkl"))
+    X["a"] = rng.integers(0, 2, 120)  # often equal in row and background
+    y = (X.sum(axis=1) * 2 + rng.logistic(size=120) > 0).astype(int)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=10)).fit(X, y)
+    rows, background = X.iloc[:2], X.iloc[50:60]
+    found = explain(model, rows, background=background)
+    assert (found.algorithm, found.exact, found.notes) == ("linear", True, ())
+    asked = explain(model, rows, background=background, algorithm="exact")
+    np.testing.assert_allclose(found.values, asked.values, atol=1e-11)
+    wide = make_pipeline(StandardScaler(), LogisticRegression(C=1e6)).fit(X * 1e3, X["b"] > 0)
+    with pytest.raises(ExplanationError, match="the log-odds reach"):
+        explain(wide, rows * 1e6, background=background, algorithm="linear", output=True)
+
+
 def test_regressors_are_explained_on_their_value() -> None:
     rng = np.random.default_rng(1)
     X = pd.DataFrame(rng.normal(size=(200, 3)), columns=["a", "b", "c"])
