@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -108,7 +109,13 @@ class _Kernel:
     """shap's KernelExplainer, without its selection of features; errors from repeated runs."""
 
     def __init__(self, shap: Any, ask: Any, behind: FloatArray) -> None:
-        self.explainer = shap.KernelExplainer(ask, behind)
+        log = logging.getLogger("shap")
+        level = log.level
+        log.setLevel(logging.ERROR)  # it advises against more than 100 background rows
+        try:
+            self.explainer = shap.KernelExplainer(ask, behind)
+        finally:
+            log.setLevel(level)
 
     @staticmethod
     def coalitions(p: int) -> int:

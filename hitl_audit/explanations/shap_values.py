@@ -180,12 +180,21 @@ def _paths(
         ]
 
     def trees(behind: pd.DataFrame | None) -> list[Callable[[], Attribution]]:
-        return [
-            lambda: trees_by_kernel(
-                output, X, behind, _known(encoding), threads=threads, progress=progress
-            ),
-            lambda: trees_by_shap(output, X, behind, _known(encoding)),
-        ]
+        why: list[str] = []
+
+        def by_kernel() -> Attribution:
+            try:
+                return trees_by_kernel(
+                    output, X, behind, _known(encoding), threads=threads, progress=progress
+                )
+            except NotApplicableError as error:
+                why.append(str(error))
+                raise
+
+        def by_shap() -> Attribution:
+            return trees_by_shap(output, X, behind, _known(encoding), because="; ".join(why))
+
+        return [by_kernel, by_shap]
 
     linear = logistic_probability if output.scale == "probability" else linear_closed_form
     return {

@@ -63,7 +63,8 @@ def trees_by_kernel(
             and background is not None
         )
         if trees.scale != SCALES[output.scale] and not rescaled:
-            raise NotApplicableError(f"the trees give a {trees.scale}, not a {output.scale}")
+            made = trees.scale or "score of no known scale"
+            raise NotApplicableError(f"the trees give a {made}, not a {output.scale}")
         if trees.scale == "log_odds" and trees.n_outputs > 1:
             raise NotApplicableError(
                 f"the trees give {trees.n_outputs} scores that softmax mixes, not log-odds"
@@ -105,11 +106,17 @@ def trees_by_kernel(
 
 
 def trees_by_shap(
-    output: ModelOutput, X: pd.DataFrame, background: pd.DataFrame | None, encoding: Encoding
+    output: ModelOutput,
+    X: pd.DataFrame,
+    background: pd.DataFrame | None,
+    encoding: Encoding,
+    *,
+    because: str = "",
 ) -> Attribution:
     """shap's TreeExplainer on the final estimator, its columns added up per raw feature.
 
-    Without a background, XGBoost's and LightGBM's own contributions.
+    Without a background, XGBoost's and LightGBM's own contributions. ``because``: why
+    not the kernels, for the notes.
 
     Raises:
         NotApplicableError: shap cannot explain this estimator on this scale.
@@ -121,7 +128,7 @@ def trees_by_shap(
         found = shap_trees(encoding.estimator, encoding.transform(X), behind, output)
     except ExplanationError as error:
         raise NotApplicableError(str(error)) from error
-    notes = ["computed by shap's TreeExplainer"]
+    notes = ["computed by shap's TreeExplainer" + (f", because {because}" if because else "")]
     if found.rescaled:
         notes.append(RESCALED)
     if background is None:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+import xgboost
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.ensemble import (
@@ -30,7 +31,7 @@ from sklearn.preprocessing import (
     OrdinalEncoder,
     StandardScaler,
 )
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from hitl_audit.errors import ExplanationError, InputError
 from hitl_audit.explanations.encoding import read_encoding
@@ -329,6 +330,52 @@ def test_native_categories_of_histogram_boosting_are_exact_where_shap_is_silentl
     output = resolve_output(model, output=1, scale="log-odds", as_array=False)
     theirs = trees_by_shap(output, rows, background, read_encoding(model, X))
     assert np.abs(theirs.base + theirs.values.sum(axis=1) - output(rows)).max() > 0.5
+
+
+def test_xgboost_on_the_log_odds_is_held_to_its_single_precision() -> None:
+    rng = np.random.default_rng(12)
+    X = pd.DataFrame(rng.normal(size=(300, 3)), columns=list("abc"))
+    y = (4 * X["a"] + X["b"] + rng.logistic(size=300) * 0.1 > 0).astype(int)
+    model = xgboost.XGBClassifier(n_estimators=60, max_depth=3, n_jobs=1).fit(X, y)
+    assert np.abs(resolve_output(model, output=1, scale="log-odds", as_array=False)(X)).max() > 5
+    rows, background = X.iloc[:20], X.iloc[100:130]
+    found = explain(model, rows, background=background, scale="log-odds")
+    assert (found.algorithm, found.exact, found.notes) == ("tree-interventional", True, ())
+
+    def margin(frame: pd.DataFrame) -> FloatArray:
+        return np.asarray(model.predict(frame, output_margin=True), dtype=np.float64)
+
+    np.testing.assert_allclose(
+        found.values[7], shapley(margin, rows.iloc[[7]], background), atol=1e-5
+    )
+    dear = xgboost.XGBRegressor(n_estimators=20, n_jobs=1).fit(X, 1e6 * X["a"])
+    priced = explain(dear, rows, background=background, scale="value")
+    assert (priced.algorithm, priced.exact) == ("tree-interventional", True)
+
+
+def test_trees_that_the_kernel_does_not_take_go_to_shap() -> None:
+    # One path tests more features than a pattern of 64 bits holds.
+    X = pd.DataFrame(np.eye(80), columns=[f"x{j}" for j in range(80)])
+    chain = DecisionTreeRegressor(random_state=0).fit(X, 1.02 ** np.arange(80))
+    rows, background = X.iloc[[0, 70]], X.iloc[40:60]
+    found = explain(chain, rows, background=background, scale="value")
+    assert found.algorithm == "tree-interventional"
+    assert found.notes == (
+        "computed by shap's TreeExplainer, because a path tests 79 raw features; "
+        "expected at most 64",
+    )
+    assert largest_residual(found) < 1e-6
+
+
+def test_three_classes_of_boosting_are_explained_by_asking_the_model() -> None:
+    rng = np.random.default_rng(13)
+    X = rng.normal(size=(150, 3))
+    y = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0.5)
+    model = xgboost.XGBClassifier(n_estimators=5, max_depth=2, n_jobs=1).fit(X, y)
+    found = explain(model, X[:2], background=X[50:60], output=1)
+    assert (found.algorithm, found.exact) == ("exact", True)
+    with pytest.raises(ExplanationError, match="score of no known scale, not a probability"):
+        explain(model, X[:2], background=X[50:60], output=1, algorithm="tree-interventional")
 
 
 def test_a_path_that_misses_the_model_is_refused_and_the_model_asked() -> None:

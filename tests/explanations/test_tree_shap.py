@@ -32,6 +32,7 @@ from hitl_audit.errors import ExplanationError
 from hitl_audit.explanations.shap_trees import by_rank
 from hitl_audit.explanations.tree_ensemble import TreeEnsemble, import_shap, read_trees
 from hitl_audit.explanations.tree_shap import (
+    compiling,
     interventional,
     logistic_slope,
     path_dependent,
@@ -447,6 +448,21 @@ def test_importing_neither_compiles_nor_loads_numba() -> None:
         "sys.exit(any(m in sys.modules for m in ('numba', 'shap', 'sklearn')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_first_use_is_announced(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "hitl_audit.explanations.tree_kernels", raising=False)
+    with compiling(False):
+        assert capsys.readouterr().err == ""
+    with compiling(True):
+        assert "tree kernels (first use compiles them)" in capsys.readouterr().err
+    monkeypatch.undo()
+    read_trees(DecisionTreeRegressor().fit(np.eye(3), np.arange(3)))
+    capsys.readouterr()
+    with compiling(True):
+        assert capsys.readouterr().err == ""
 
 
 def test_an_installation_without_a_place_for_compiled_code_works() -> None:
