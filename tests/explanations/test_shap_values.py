@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+import xgboost
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.ensemble import (
@@ -29,14 +31,15 @@ from sklearn.preprocessing import (
     OrdinalEncoder,
     StandardScaler,
 )
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from hitl_audit.errors import ExplanationError, InputError
 from hitl_audit.explanations.encoding import read_encoding
 from hitl_audit.explanations.explain import explain
 from hitl_audit.explanations.explanation import Explanation
-from hitl_audit.explanations.model_output import Scale
+from hitl_audit.explanations.model_output import Scale, resolve_output
 from hitl_audit.explanations.shap_values import Algorithm
+from hitl_audit.explanations.tree_values import trees_by_shap
 
 FloatArray = npt.NDArray[np.float64]
 People = tuple[pd.DataFrame, pd.Series]
@@ -134,25 +137,31 @@ def test_trees_on_log_odds_are_the_shapley_values_of_raw_features(
     by_hand = [shapley(log_odds(boosted), rows.iloc[[i]], background) for i in range(3)]
     np.testing.assert_allclose(asked.values, by_hand, atol=1e-9)
     assert found.algorithm == "tree-interventional"
-    assert not found.exact
-    assert "in 1 of 30 trees a path tests two of them" in found.notes[0]
-    np.testing.assert_allclose(found.values, by_hand, atol=1e-3)
+    assert found.exact
+    assert found.notes == ()
+    np.testing.assert_allclose(found.values, by_hand, atol=1e-9)
 
 
-def test_where_the_sum_over_columns_differs_the_explanation_says_so() -> None:
+def test_columns_of_one_raw_feature_are_one_player_not_a_sum() -> None:
     X = pd.DataFrame({"job": list("abcd") * 50, "owner": [0, 0, 0, 0, 1, 1, 1, 1] * 25})
     y = (X["job"].isin(["a", "b"]) & (X["owner"] == 1)).astype(int)
     columns = ColumnTransformer([("w", OneHotEncoder(), ["job"])], remainder="passthrough")
     tree = make_pipeline(columns, DecisionTreeClassifier(random_state=0)).fit(X, y)
     rows, background = X.iloc[[4]], X.iloc[[2, 1]]
-    folded = explain(tree, rows, background=background)
-    asked = explain(tree, rows, background=background, algorithm="exact")
     by_hand = shapley(probability(tree), rows, background)
-    np.testing.assert_allclose(asked.values[0], by_hand, atol=1e-9)
-    assert (folded.exact, asked.exact) == (False, True)
-    assert "separate players" in folded.notes[0]
+    algorithms: tuple[Algorithm, ...] = ("tree-interventional", "exact")
+    for algorithm in algorithms:
+        found = explain(tree, rows, background=background, algorithm=algorithm)
+        np.testing.assert_allclose(found.values[0], by_hand, atol=1e-9)
+        assert (found.exact, found.notes) == (True, ())
+    # shap's values per column, added up, are something else, and say so.
+    output = resolve_output(tree, output=1, scale="probability", as_array=False)
+    folded = trees_by_shap(output, rows, background, read_encoding(tree, X))
+    assert not folded.exact
+    assert "computed by shap's TreeExplainer" in folded.notes
+    assert "separate players" in folded.notes[-1]
     assert np.abs(folded.values[0] - by_hand).max() > 0.05
-    assert largest_residual(folded) < 1e-6
+    assert folded.base[0] + folded.values[0].sum() == pytest.approx(output(rows)[0], abs=1e-6)
 
 
 def test_one_hot_columns_fold_to_the_raw_feature_exactly(
@@ -226,9 +235,30 @@ def test_linear_closed_form(people: People) -> None:
     expected = shapley(log_odds(model), rows.iloc[[1]], background)
     np.testing.assert_allclose(found.values[1], expected, atol=1e-9)
     on_probability = explain(model, rows, background=background)
-    assert on_probability.algorithm == "exact"
+    assert (on_probability.algorithm, on_probability.exact) == ("linear", True)
     expected = shapley(probability(model), rows.iloc[[1]], background)
     np.testing.assert_allclose(on_probability.values[1], expected, atol=1e-9)
+    scales: tuple[Scale, ...] = ("log-odds", "probability")
+    for scale in scales:
+        one = explain(model, rows, background=background, scale=scale)
+        zero = explain(model, rows, background=background, scale=scale, output=0)
+        np.testing.assert_allclose(zero.values, -one.values, atol=1e-12)
+
+
+def test_many_features_of_a_logistic_model_are_exact_on_the_probability() -> None:
+    rng = np.random.default_rng(11)
+    X = pd.DataFrame(rng.normal(size=(120, 12)), columns=list("abcdefghijkl"))
+    X["a"] = rng.integers(0, 2, 120)  # often equal in row and background
+    y = (X.sum(axis=1) * 2 + rng.logistic(size=120) > 0).astype(int)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=10)).fit(X, y)
+    rows, background = X.iloc[:2], X.iloc[50:60]
+    found = explain(model, rows, background=background)
+    assert (found.algorithm, found.exact, found.notes) == ("linear", True, ())
+    asked = explain(model, rows, background=background, algorithm="exact")
+    np.testing.assert_allclose(found.values, asked.values, atol=1e-11)
+    wide = make_pipeline(StandardScaler(), LogisticRegression(C=1e6)).fit(X * 1e3, X["b"] > 0)
+    with pytest.raises(ExplanationError, match="the log-odds reach"):
+        explain(wide, rows * 1e6, background=background, algorithm="linear", output=True)
 
 
 def test_regressors_are_explained_on_their_value() -> None:
@@ -282,23 +312,93 @@ def test_interventional_gives_nothing_to_a_proxy_that_the_model_ignores() -> Non
 # --- traps ---------------------------------------------------------------------
 
 
-def test_native_categories_of_histogram_boosting_are_caught() -> None:
+def test_native_categories_of_histogram_boosting_are_exact_where_shap_is_silently_wrong() -> None:
     rng = np.random.default_rng(2)
     n = 500
-    X = pd.DataFrame({"job": rng.integers(0, 8, n), "income": rng.normal(size=n)})
+    X = pd.DataFrame({"income": rng.normal(size=n), "job": rng.integers(0, 8, n)})
     effect = np.array([2, -2, 2, -2, 2, -2, 2, -2])
     y = (effect[X["job"]] + X["income"] + rng.logistic(size=n) > 0).astype(int)
     model = HistGradientBoostingClassifier(
         categorical_features=["job"], max_iter=20, random_state=0
     ).fit(X, y)
-    found = explain(model, X.iloc[:5], background=X.iloc[100:130])
-    assert found.algorithm == "exact"
+    rows, background = X.iloc[:5], X.iloc[100:130]
+    found = explain(model, rows, background=background, scale="log-odds")
+    assert (found.algorithm, found.exact, found.notes) == ("tree-interventional", True, ())
+    np.testing.assert_allclose(
+        found.values[0], shapley(log_odds(model), rows.iloc[[0]], background), atol=1e-9
+    )
+    output = resolve_output(model, output=1, scale="log-odds", as_array=False)
+    theirs = trees_by_shap(output, rows, background, read_encoding(model, X))
+    assert np.abs(theirs.base + theirs.values.sum(axis=1) - output(rows)).max() > 0.5
+
+
+def test_xgboost_on_the_log_odds_is_held_to_its_single_precision() -> None:
+    rng = np.random.default_rng(12)
+    X = pd.DataFrame(rng.normal(size=(300, 3)), columns=list("abc"))
+    y = (4 * X["a"] + X["b"] + rng.logistic(size=300) * 0.1 > 0).astype(int)
+    model = xgboost.XGBClassifier(n_estimators=60, max_depth=3, n_jobs=1).fit(X, y)
+    assert np.abs(resolve_output(model, output=1, scale="log-odds", as_array=False)(X)).max() > 5
+    rows, background = X.iloc[:20], X.iloc[100:130]
+    found = explain(model, rows, background=background, scale="log-odds")
+    assert (found.algorithm, found.exact, found.notes) == ("tree-interventional", True, ())
+
+    def margin(frame: pd.DataFrame) -> FloatArray:
+        return np.asarray(model.predict(frame, output_margin=True), dtype=np.float64)
+
+    np.testing.assert_allclose(
+        found.values[7], shapley(margin, rows.iloc[[7]], background), atol=1e-5
+    )
+    dear = xgboost.XGBRegressor(n_estimators=20, n_jobs=1).fit(X, 1e6 * X["a"])
+    priced = explain(dear, rows, background=background, scale="value")
+    assert (priced.algorithm, priced.exact) == ("tree-interventional", True)
+
+
+def test_trees_that_the_kernel_does_not_take_go_to_shap() -> None:
+    # One path tests more features than a pattern of 64 bits holds.
+    X = pd.DataFrame(np.eye(80), columns=[f"x{j}" for j in range(80)])
+    chain = DecisionTreeRegressor(random_state=0).fit(X, 1.02 ** np.arange(80))
+    rows, background = X.iloc[[0, 70]], X.iloc[40:60]
+    found = explain(chain, rows, background=background, scale="value")
+    assert found.algorithm == "tree-interventional"
+    assert found.notes == (
+        "computed by shap's TreeExplainer, because a path tests 79 raw features; "
+        "expected at most 64",
+    )
     assert largest_residual(found) < 1e-6
-    assert any('"tree-interventional" was refused' in note for note in found.notes)
-    expected = shapley(probability(model), X.iloc[[0]], X.iloc[100:130])
+
+
+def test_three_classes_of_boosting_are_explained_by_asking_the_model() -> None:
+    rng = np.random.default_rng(13)
+    X = rng.normal(size=(150, 3))
+    y = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0.5)
+    model = xgboost.XGBClassifier(n_estimators=5, max_depth=2, n_jobs=1).fit(X, y)
+    found = explain(model, X[:2], background=X[50:60], output=1)
+    assert (found.algorithm, found.exact) == ("exact", True)
+    with pytest.raises(ExplanationError, match="score of no known scale, not a probability"):
+        explain(model, X[:2], background=X[50:60], output=1, algorithm="tree-interventional")
+
+
+def test_a_path_that_misses_the_model_is_refused_and_the_model_asked() -> None:
+    class Squeezed(RandomForestClassifier):
+        """The trees say one thing, the model another."""
+
+        def predict_proba(self, X: Any) -> FloatArray:
+            p = np.sqrt(super().predict_proba(X)[:, 1])
+            return np.column_stack([1 - p, p])
+
+    rng = np.random.default_rng(7)
+    X = rng.normal(size=(200, 3))
+    model = Squeezed(10, max_depth=3, random_state=0).fit(X, (X[:, 0] > X[:, 1]).astype(int))
+    found = explain(model, X[:3], background=X[50:70])
+    assert (found.algorithm, found.exact) == ("exact", True)
+    assert '"tree-interventional" was refused: its values miss' in found.notes[0]
+    frame = pd.DataFrame(X)
+    expected = shapley(
+        lambda Z: model.predict_proba(Z.to_numpy())[:, 1], frame.iloc[[0]], frame.iloc[50:70]
+    )
     np.testing.assert_allclose(found.values[0], expected, atol=1e-9)
     with pytest.raises(ExplanationError, match="no explanation agrees with the model"):
-        explain(model, X.iloc[:5], background=X.iloc[100:130], algorithm="tree-interventional")
+        explain(model, X[:3], background=X[50:70], algorithm="tree-interventional")
 
 
 def test_histogram_boosting_from_category_dtype_is_explained(
@@ -411,6 +511,35 @@ def test_permutations_are_seeded_and_do_not_depend_on_other_rows(
     after = np.random.get_state(legacy=False)["state"]["key"]
     np.testing.assert_array_equal(before, after)
     assert not first.exact
+
+
+def test_kernel_shap_with_all_coalitions_is_exact_and_else_states_its_error(
+    people: People, boosted: Pipeline
+) -> None:
+    X, _ = people
+    rows, background = X.iloc[:2], X.iloc[50:60]
+    found = explain(boosted, rows, background=background, algorithm="kernel")
+    assert (found.algorithm, found.exact, found.notes) == ("kernel", True, ())
+    asked = explain(boosted, rows, background=background, algorithm="exact")
+    np.testing.assert_allclose(found.values, asked.values, atol=1e-9)
+
+    Z = np.random.default_rng(8).normal(size=(12, 13))  # 2^13 coalitions: too many
+
+    def product(z: FloatArray) -> FloatArray:
+        return np.asarray(z[:, 0] * z[:, 1] * z[:, 2] + z.sum(axis=1))
+
+    options: dict[str, Any] = {"background": Z[4:], "scale": "value"}
+    truth = explain(product, Z[:2], algorithm="exact", **options).values
+    names: tuple[Algorithm, ...] = ("kernel", "permutation")
+    for name in names:
+        sampled = explain(product, Z[:2], algorithm=name, **options)
+        again = explain(product, Z[1:2], algorithm=name, **options)
+        np.testing.assert_array_equal(sampled.values[1:], again.values)
+        assert not sampled.exact
+        stated = float(re.search(r"at most ([\d.e-]+)", sampled.notes[0])[1])  # type: ignore[index]
+        assert 0 < np.abs(sampled.values - truth).max() < 6 * stated
+        assert stated < 0.5
+        assert largest_residual(sampled) < 1e-6
 
 
 def test_the_default_background_does_not_depend_on_row_order(
