@@ -114,7 +114,7 @@ class ProfileTable:
     attribute: str
     rate_name: str
     reference: str
-    rows: tuple[ProfileRow, ...]
+    rows: tuple[ProfileRow | ImpactRow, ...]
     unknown: int
     people: int
     notes: tuple[str, ...]
