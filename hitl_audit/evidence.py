@@ -35,6 +35,7 @@ __all__ = [
     "DataRecord",
     "Evidence",
     "ExplanationRecord",
+    "GroupQuality",
     "History",
     "Importance",
     "MitigationRecord",
@@ -42,6 +43,7 @@ __all__ = [
     "PlanRecord",
     "ProfileRecord",
     "Provenance",
+    "QualityGap",
     "QualityMeasure",
     "read_evidence",
     "with_people",
@@ -167,6 +169,47 @@ class QualityMeasure:
 
 
 @dataclass(frozen=True)
+class GroupQuality:
+    """One measure of the explanations' quality in one group.
+
+    ``status`` is ``"measured"``, or ``"insufficient data"`` below ``min_group``.
+    """
+
+    attribute: str
+    group: str
+    measure: str
+    meaning: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    method: str
+    status: str
+
+
+@dataclass(frozen=True)
+class QualityGap:
+    """The largest difference of one measure between two groups of an attribute.
+
+    ``p_value`` tests that no group differs from another; it accounts for the
+    choice of the two that differ most, not for looking at several measures.
+    """
+
+    attribute: str
+    measure: str
+    highest: str
+    lowest: str
+    value: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    groups: int
+    method: str
+    test: str
+    status: str
+
+
+@dataclass(frozen=True)
 class MitigationRecord:
     """What mitigation methods did on the audited rows, fitted on the training rows."""
 
@@ -283,6 +326,9 @@ class Evidence:
     oversight: Oversight
     ledger: Checkpoint | None
     provenance: tuple[Provenance, ...]
+    explanation_quality_by_group: tuple[GroupQuality, ...] = ()
+    explanation_quality_gaps: tuple[QualityGap, ...] = ()
+    explanation_quality_notes: tuple[str, ...] = ()
     analyses: Analyses = Analyses()
     chosen: Alternative | None = None
     format: Literal["hitl-audit/evidence/v1"] = "hitl-audit/evidence/v1"

@@ -316,11 +316,15 @@ class ProfileSection(PlanSection):
 
 
 class ExplainSection(PlanSection):
-    """``[explain]``: how the model is explained.
+    """``[explain]``: how the model is explained, and what makes an explanation reliable.
 
     An explanation counts as reliable if SHAP and LIME agree on the sign of at
-    least ``sign_agreement_at_least`` of its ``top`` features. LIME explains
-    the cases that people judge, so that none is shown unchecked.
+    least ``sign_agreement_at_least`` of its ``top`` features, and if it clears
+    every further bar that is set: LIME's R² (``score_at_least``) and spread
+    over seeds (``instability_at_most``), the spread over backgrounds, the
+    change under small noise, the share of random rankings that do worse. The
+    cases that people judge are always explained, so that none is shown
+    unchecked. ``faithfulness`` and ``stability`` are measured on them.
     """
 
     methods: tuple[Literal["shap", "lime"], ...] = ("shap", "lime")
@@ -329,6 +333,42 @@ class ExplainSection(PlanSection):
     lime_seeds: int = Field(5, ge=2)
     top: int = Field(5, ge=1)
     sign_agreement_at_least: float = Field(0.6, ge=0, le=1)
+    faithfulness: bool = True
+    stability: bool = True
+    score_at_least: float | None = Field(None, le=1)
+    instability_at_most: float | None = Field(None, gt=0)
+    background_instability_at_most: float | None = Field(None, gt=0)
+    relative_sensitivity_at_most: float | None = Field(None, gt=0)
+    beats_random_at_least: float | None = Field(None, ge=0, le=1)
+
+    @property
+    def bars(self) -> dict[str, float]:
+        """The further bars that are set, by the arguments of ``quality``."""
+        names = (
+            "score_at_least",
+            "instability_at_most",
+            "background_instability_at_most",
+            "relative_sensitivity_at_most",
+            "beats_random_at_least",
+        )
+        return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+
+    @model_validator(mode="after")
+    def _measured(self) -> ExplainSection:
+        needed = {
+            "score_at_least": "lime" in self.methods,
+            "instability_at_most": "lime" in self.methods,
+            "background_instability_at_most": self.stability,
+            "relative_sensitivity_at_most": self.stability,
+            "beats_random_at_least": self.faithfulness,
+        }
+        for name in self.bars:
+            if not needed[name] or "shap" not in self.methods:
+                raise ValueError(
+                    f"{name} is set, but the plan does not ask for what it is a bar of; expected "
+                    "both methods, and faithfulness or stability = true where the bar is theirs"
+                )
+        return self
 
 
 class ReviewSection(PlanSection):

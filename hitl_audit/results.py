@@ -30,12 +30,10 @@ from hitl_audit.evidence import (
     ModelRecord,
     PlanRecord,
     Provenance,
-    QualityMeasure,
 )
-from hitl_audit.explanations.explain import explain
+from hitl_audit.explaining import explanations
 from hitl_audit.explanations.explanation import Explanation
-from hitl_audit.explanations.quality import ExplanationQuality, quality
-from hitl_audit.explanations.raw_features import sample_rows
+from hitl_audit.explanations.quality import ExplanationQuality
 from hitl_audit.explanations.shap_values import TOLERANCE
 from hitl_audit.fairness.group_metrics import GroupMetrics, group_metrics
 from hitl_audit.findings import Comparison, Finding, evaluate
@@ -49,11 +47,6 @@ from hitl_audit.review.sampling import CaseSample, sample_cases
 
 __all__ = ["AuditResults", "Progress", "read_results", "read_sample", "run_audit"]
 
-EXPLAINED_ROWS = 2000
-# The paths that ask the model again and again take seconds for every ten rows.
-MODEL_AGNOSTIC = ("permutation", "exact")
-MODEL_AGNOSTIC_ROWS = 200
-LIME_ROWS = 5000
 Progress = Callable[[str, float], None]
 
 
@@ -80,7 +73,7 @@ class AuditResults:
         inputs: the validated inputs.
         explanation: SHAP of all rows, or of a random draw of them, or ``None``.
         case_explanation: SHAP of the review cases, or ``None``.
-        lime: LIME of the review cases, or ``None``.
+        lime: LIME of the same rows as ``explanation``, or ``None``.
         quality: how far the explanations can be trusted, per case.
         sample: the cases that people judge.
     """
@@ -373,18 +366,18 @@ def run_audit(
     )
     # Thousands of small solves: several BLAS threads only wait for each other.
     with threadpool_limits(1, user_api="blas"):
-        shap, judged, lime, trust = _explanations(inputs, plan, sample, progress)
+        made = explanations(inputs, plan, sample, progress)
         looked_into = analyse(
             inputs,
             plan,
             groups=groups,
-            explanation=shap,
+            explanation=made.shap,
             profiles=profiles,
             training=training,
             audited=now().date(),
             step=lambda name: progress(name, 0.7),
         )
-    explained = [e for e in (shap, lime) if e is not None]
+    explained = [e for e in (made.shap, made.lime) if e is not None]
     provenance = (
         *_provenance(inputs, sample, past, explained, performance_args, fairness_args),
         *sources(looked_into, inputs, plan, training),
@@ -450,7 +443,10 @@ def run_audit(
         gaps=gaps,
         history=past,
         explanations=tuple(_explanation_record(e, plan) for e in explained),
-        explanation_quality=_quality_measures(trust),
+        explanation_quality=made.measures,
+        explanation_quality_by_group=made.by_group,
+        explanation_quality_gaps=made.gaps,
+        explanation_quality_notes=made.notes,
         findings=findings,
         oversight=summarise([], sample, confidence=plan.fairness.confidence),
         ledger=None,
@@ -458,7 +454,9 @@ def run_audit(
         analyses=looked_into,
     )
     progress("done", 1.0)
-    return AuditResults(evidence, inputs, shap, judged, lime, trust, sample)
+    return AuditResults(
+        evidence, inputs, made.shap, made.case_shap, made.lime, made.case_quality, sample
+    )
 
 
 def _provenance(
@@ -502,63 +500,3 @@ def _kind(model: Any) -> str:
     steps = [type(step).__name__ for _, step in getattr(model, "steps", [])]
     name = type(model).__name__
     return f"{name}: {' → '.join(steps)}" if steps else name
-
-
-def _explanations(
-    inputs: AuditInputs, plan: AuditPlan, sample: CaseSample, progress: Progress
-) -> tuple[Explanation | None, Explanation | None, Explanation | None, ExplanationQuality | None]:
-    """SHAP of many rows, SHAP and LIME of the review cases, and how far to trust them."""
-    model = inputs.predictor.model
-    scored = inputs.predictor.score if plan.model.output == "label" else model
-    common: dict[str, Any] = {
-        "output": None if plan.model.output == "label" else inputs.predictor.favorable,
-        "random_state": plan.seed,
-    }
-    shap = judged = lime = trust = None
-    cases = inputs.X.loc[list(sample.case_ids)]
-    if "shap" in plan.explain.methods:
-        progress("explanations (SHAP)", 0.25)
-        background = sample_rows(inputs.X, plan.explain.background, random_state=plan.seed)
-        common["background"] = background
-        judged = explain(scored, cases, method="shap", **common)
-        limit = MODEL_AGNOSTIC_ROWS if judged.algorithm in MODEL_AGNOSTIC else EXPLAINED_ROWS
-        rows = sample_rows(inputs.X, limit, random_state=plan.seed)
-        rows = inputs.X if len(inputs) <= limit else rows
-        shap = explain(scored, rows, method="shap", **common)
-    if "lime" in plan.explain.methods:
-        progress("explanations (LIME)", 0.4)
-        common["background"] = sample_rows(inputs.X, LIME_ROWS, random_state=plan.seed)
-        lime = explain(
-            scored,
-            cases,
-            method="lime",
-            n_seeds=plan.explain.lime_seeds,
-            n_samples=plan.explain.lime_samples,
-            **common,
-        )
-    if judged is not None:
-        progress("how far to trust the explanations", 0.65)
-        trust = quality(
-            judged,
-            lime,
-            k=plan.explain.top,
-            sign_agreement_at_least=plan.explain.sign_agreement_at_least,
-        )
-    return shap, judged, lime, trust
-
-
-def _quality_measures(trust: ExplanationQuality | None) -> tuple[QualityMeasure, ...]:
-    if trust is None:
-        return ()
-    return tuple(
-        QualityMeasure(
-            measure=str(row.measure),
-            meaning=str(row.meaning),
-            value=_known(row.value),
-            low=_known(row.low),
-            high=_known(row.high),
-            n=int(row.n),
-            method=str(row.interval),
-        )
-        for row in cast("Iterable[Any]", trust.summary().itertuples())
-    )

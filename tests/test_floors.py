@@ -44,6 +44,7 @@ FLOORS = {
     "dossier": 3,
     "evidence": 3,
     "analyses": 3,
+    "explaining": 3,
     "results": 3,
     "verification": 3,
     "examples": 3,
@@ -72,6 +73,8 @@ NEIGHBOURS = {
     ("inputs", "loading"),
     ("results", "evidence"),
     ("analyses", "evidence"),
+    ("explaining", "evidence"),
+    ("results", "explaining"),
     ("results", "analyses"),
 }
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from hitl_audit.errors import InputError, did_you_mean
 from hitl_audit.explanations.model_output import ModelOutput, resolve_output
-from hitl_audit.explanations.raw_features import as_frame, is_number, sample_rows
+from hitl_audit.explanations.raw_features import is_number, raw_rows, sample_rows
 
 __all__ = [
     "Subject",
@@ -73,15 +73,8 @@ def read_subject(
     check_integers(
         random_state=(random_state, 0), max_rows=(1 if max_rows is None else max_rows, 1)
     )
-    named = getattr(model, "feature_names_in_", None)
-    as_array = named is None and (
-        not isinstance(X, pd.DataFrame) or hasattr(model, "n_features_in_")
-    )
-    rows = as_frame(X, name="X", feature_names=feature_names if named is None else named)
-    if scale is None:
-        only_predicts = hasattr(model, "predict") and not hasattr(model, "predict_proba")
-        scale = "value" if only_predicts and not hasattr(model, "classes_") else "probability"
-    what = resolve_output(model, output=output, scale=scale, as_array=as_array)
+    rows, as_array = raw_rows(model, X, feature_names)
+    what = resolve_output(model, output=output, scale=scale, as_array=as_array, rows=rows)
     notes: tuple[str, ...] = ()
     if max_rows is not None and len(rows) > max_rows:
         notes = (f"on {max_rows:,} rows sampled from {len(rows):,} by a seeded hash",)

@@ -14,13 +14,15 @@ from hitl_audit.errors import ExplanationError, InputError, did_you_mean
 from hitl_audit.explanations.encoding import text_columns
 from hitl_audit.explanations.explanation import Explanation
 from hitl_audit.explanations.explanation_set import ExplanationSet
+from hitl_audit.explanations.lime_neighbourhood import Discretizer
+from hitl_audit.explanations.lime_options import FeatureSelection
 from hitl_audit.explanations.model_output import Scale, output_labels, resolve_output
 from hitl_audit.explanations.raw_features import (
     align,
     as_frame,
     hash_order,
+    raw_rows,
     sample_rows,
-    to_pandas,
 )
 from hitl_audit.explanations.shap_values import ALGORITHMS, Algorithm, Attribution, shap_values
 from hitl_audit.inputs import digest_frame
@@ -49,6 +51,12 @@ def explain(
     n_permutations: int = 10,
     n_seeds: int = 5,
     n_samples: int = 5000,
+    n_features: int | None = None,
+    feature_selection: FeatureSelection = "auto",
+    kernel_width: float | None = None,
+    discretizer: Discretizer | None = "quartile",
+    sample_around_instance: bool = False,
+    training_labels: Sequence[Any] | None = None,
     max_model_rows: int = MOST_MODEL_ROWS,
 ) -> Explanation:
     """Explain one output of a model for the rows of X, in raw features.
@@ -73,6 +81,9 @@ def explain(
         n_permutations: for ``"permutation"``: orders of the features, each with its reverse.
         n_seeds: for LIME: seeds, at least two, so that there is a spread.
         n_samples: for LIME: size of each neighbourhood.
+        n_features, feature_selection, kernel_width, discretizer,
+            sample_around_instance, training_labels: for LIME, see
+            :func:`~hitl_audit.explanations.lime_weights.lime_weights`.
         max_model_rows: for SHAP: about how many rows the model may be asked
             about where it must be asked (rows · background rows · coalitions).
 
@@ -83,7 +94,7 @@ def explain(
     """
     started = time.perf_counter()
     _check(method, algorithm, random_state, n_permutations, n_seeds, n_samples, max_model_rows)
-    rows, as_array = _rows(model, X, feature_names)
+    rows, as_array = raw_rows(model, X, feature_names)
     what = resolve_output(model, output=output, scale=scale, as_array=as_array, rows=rows)
     if background is not None:
         names = list(rows.columns)
@@ -139,15 +150,23 @@ def explain(
         random_state=random_state,
         n_seeds=n_seeds,
         n_samples=n_samples,
+        n_features=n_features,
+        feature_selection=feature_selection,
+        kernel_width=kernel_width,
+        discretizer=discretizer,
+        sample_around_instance=sample_around_instance,
+        training_labels=training_labels,
+        standard_errors=discretizer is not None and feature_selection != "lasso_path",
         progress=progress,
     )
     return Explanation(
-        values=weights.coefficients.mean(axis=0),
+        values=weights.contributions.mean(axis=0),
         base_values=weights.intercepts.mean(axis=0),
         algorithm="lime-tabular",
         exact=False,
         predictions=weights.predictions,
-        spread=weights.coefficients.std(axis=0, ddof=1),
+        spread=weights.contributions.std(axis=0, ddof=1),
+        runs=weights,
         score=weights.scores.mean(axis=0),
         n_seeds=n_seeds,
         notes=whole + weights.notes,
@@ -217,24 +236,12 @@ def explain_outputs(
     """
     if "output" in settings:
         raise InputError("output is given; expected outputs, a list")
-    rows, as_array = _rows(model, X, settings.get("feature_names"))
+    rows, as_array = raw_rows(model, X, settings.get("feature_names"))
     if outputs is None:
         outputs = output_labels(model, scale=settings.get("scale"), as_array=as_array, rows=rows)
     elif isinstance(outputs, str) or not len(outputs):
         raise InputError(f"outputs is {outputs!r}; expected a list of at least one output")
     return ExplanationSet(tuple(explain(model, X, output=label, **settings) for label in outputs))
-
-
-def _rows(model: Any, X: Any, feature_names: Sequence[str] | None) -> tuple[pd.DataFrame, bool]:
-    """X as a table, and whether the model wants arrays."""
-    named = getattr(model, "feature_names_in_", None)
-    table = to_pandas(X)
-    # An estimator that knows its width but no names was fitted on arrays, and says so in a warning.
-    as_array = named is None and (
-        not isinstance(table, pd.DataFrame) or hasattr(model, "n_features_in_")
-    )
-    names = feature_names if named is None else named
-    return as_frame(table, name="X", feature_names=names), as_array
 
 
 def _check(

@@ -14,6 +14,7 @@ from hitl_audit.canonical import Digest
 from hitl_audit.charts import Chart
 from hitl_audit.errors import InputError
 from hitl_audit.explanations.explanation_charts import ChartKind, draw
+from hitl_audit.explanations.lime_runs import LimeWeights
 from hitl_audit.explanations.model_output import Scale, output_words
 from hitl_audit.groups import group_columns
 
@@ -53,6 +54,7 @@ class Explanation:
         spread: LIME: standard deviation of ``values`` over seeds, shape (n, p).
         score: LIME: weighted R² of the surrogate, mean over seeds, shape (n,).
         n_seeds: LIME: number of seeds.
+        runs: LIME: what each seed found.
     """
 
     values: FloatArray
@@ -72,6 +74,7 @@ class Explanation:
     spread: FloatArray | None = None
     score: FloatArray | None = None
     n_seeds: int = 1
+    runs: LimeWeights | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -202,6 +205,7 @@ class Explanation:
             predictions=self.predictions[places],
             spread=None if self.spread is None else self.spread[places],
             score=None if self.score is None else self.score[places],
+            runs=None if self.runs is None else self.runs.select(places),
         )
 
     def _places(self, rows: Any) -> npt.NDArray[np.intp]:

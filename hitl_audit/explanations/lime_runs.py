@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,19 @@ class LimeWeights:
         for value in vars(self).values():
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
+
+    def select(self, places: npt.NDArray[np.intp]) -> LimeWeights:
+        """The same of the rows at these places."""
+        return replace(
+            self,
+            coefficients=self.coefficients[:, places],
+            intercepts=self.intercepts[:, places],
+            scores=self.scores[:, places],
+            selected=self.selected[:, places],
+            errors=None if self.errors is None else self.errors[:, places],
+            row_values=self.row_values[places],
+            predictions=self.predictions[places],
+        )
 
     @property
     def contributions(self) -> FloatArray:

@@ -19,6 +19,7 @@ __all__ = [
     "as_frame",
     "hash_order",
     "is_number",
+    "raw_rows",
     "sample_rows",
     "to_pandas",
 ]
@@ -66,6 +67,24 @@ def as_frame(X: Any, *, name: str, feature_names: Sequence[str] | None = None) -
         twice = sorted({str(c) for c in frame.columns[frame.columns.duplicated()]})
         raise InputError(f"{name} has repeated columns: {', '.join(twice)}; expected unique names")
     return frame
+
+
+def raw_rows(
+    model: Any, X: Any, feature_names: Sequence[str] | None = None
+) -> tuple[pd.DataFrame, bool]:
+    """X as a table of raw features, and whether the model wants arrays.
+
+    Raises:
+        InputError: as :func:`as_frame`.
+    """
+    named = getattr(model, "feature_names_in_", None)
+    table = to_pandas(X)
+    # An estimator that knows its width but no names was fitted on arrays, and says so in a warning.
+    as_array = named is None and (
+        not isinstance(table, pd.DataFrame) or hasattr(model, "n_features_in_")
+    )
+    names = feature_names if named is None else named
+    return as_frame(table, name="X", feature_names=names), as_array
 
 
 def align(X: pd.DataFrame, background: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
