@@ -27,6 +27,7 @@ EXPLAINED_ROWS = 2000
 MODEL_AGNOSTIC = ("permutation", "exact", "kernel")
 MODEL_AGNOSTIC_ROWS = 200
 LIME_ROWS = 5000
+LIME_EXPLAINED = 500
 # Of these the model is asked some thousand times a case.
 MEASURED_CASES = 60
 BY_GROUP = ("reliable", "sign_agreement", "spearman", "score", "instability")
@@ -38,7 +39,7 @@ class Explained:
     """What a run explained.
 
     Attributes:
-        shap, lime: of all rows, or of a random draw of them and the review cases.
+        shap, lime: of all rows, or of a random draw of them.
         case_shap: SHAP of the review cases.
         case_quality: how far to trust each review case's explanation.
         measures: quality overall.
@@ -94,7 +95,8 @@ def explanations(
         shap = tell_shap(_rows(inputs, plan, asked=asked), background)
     if "lime" in plan.explain.methods:
         progress("explanations (LIME)", 0.35)
-        lime = tell_lime(_rows(inputs, plan, asked=False) if shap is None else shap.data)
+        rows = _rows(inputs, plan, asked=False) if shap is None else shap.data
+        lime = tell_lime(sample_rows(rows, LIME_EXPLAINED, random_state=plan.seed))
     if shap is None or judged is None:
         return Explained(shap, lime, judged, None, (), (), (), ())
     progress("how far to trust the explanations", 0.45)
@@ -107,16 +109,16 @@ def explanations(
     few_lime = None if case_lime is None else case_lime.select(list(few.index))
     faithful = _faithfulness(few, scored, background, plan, common)
     stable = _stability(few, few_lime, tell_shap, background, inputs, plan)
-    agreed = _quality(shap, lime, plan)
-    by_group, gaps = _by_group(agreed, inputs.sensitive.loc[shap.index], plan)
-    notes = [f"{len(shap.index):,} of {len(inputs):,} cases were explained by both methods."]
-    if lime is None:
-        notes = [f"{len(shap.index):,} of {len(inputs):,} cases were explained, by SHAP only."]
+    compared = shap if lime is None else shap.select(list(lime.index))
+    agreed = _quality(compared, lime, plan)
+    by_group, gaps = _by_group(agreed, inputs.sensitive.loc[compared.index], plan)
+    how = "both methods explained, drawn at random" if lime is not None else "SHAP explained"
+    notes = [
+        f"Agreement was measured on {len(compared.index):,} of {len(inputs):,} cases, which {how}."
+    ]
     if stable is not None:
-        notes += [
-            f"Stability was measured on {len(few.index):,} review cases: {note}."
-            for note in ("; ".join(stable.notes),)
-        ]
+        varied = "; ".join(stable.notes)
+        notes.append(f"Stability was measured on {len(few.index):,} review cases: {varied}.")
     if plan.explain.stability and judged.algorithm in MODEL_AGNOSTIC:
         notes.append(
             "Stability over backgrounds and under noise was not measured: explaining this model "
@@ -181,6 +183,8 @@ def _faithfulness(
         subject.output,
         background,
         k=min(plan.explain.top, len(few.feature_names) - 1),
+        n_background=10,
+        n_random=5,
         random_state=plan.seed,
     )
 
@@ -232,6 +236,7 @@ def _by_group(
 ) -> tuple[tuple[GroupQuality, ...], tuple[QualityGap, ...]]:
     made = found.by_group(
         sensitive,
+        measures=BY_GROUP,
         confidence=plan.fairness.confidence,
         min_group=max(2, plan.fairness.min_group),
     )
@@ -249,7 +254,6 @@ def _by_group(
             status=str(row.status),
         )
         for row in cast("Iterable[Any]", made.frame().itertuples())
-        if row.measure in BY_GROUP
     )
     gaps = tuple(
         QualityGap(
@@ -267,7 +271,6 @@ def _by_group(
             status=str(row.status),
         )
         for row in cast("Iterable[Any]", made.differences().itertuples())
-        if row.measure in BY_GROUP
     )
     return groups, gaps
 

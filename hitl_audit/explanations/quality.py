@@ -13,6 +13,7 @@ sign and agrees with none.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hitl_audit.errors import InputError
+from hitl_audit.errors import InputError, did_you_mean
 from hitl_audit.explanations.explanation import Explanation
 from hitl_audit.explanations.faithfulness import FAITHFULNESS_MEASURES, Faithfulness
 from hitl_audit.explanations.reliability import further_bars, join_reasons, reasons_per_row
@@ -112,16 +113,34 @@ class ExplanationQuality:
         }
 
     def by_group(
-        self, sensitive_features: Any, *, confidence: float = 0.95, min_group: int = MIN_GROUP
+        self,
+        sensitive_features: Any,
+        *,
+        measures: Sequence[str] | None = None,
+        confidence: float = 0.95,
+        min_group: int = MIN_GROUP,
     ) -> GroupMeasures:
         """The same by group of the explained rows, in their order.
 
+        Args:
+            sensitive_features: per explained row.
+            measures: which of :attr:`meanings`; default all.
+            confidence: of every interval.
+            min_group: groups with fewer measured rows decide nothing.
+
         Raises:
-            InputError: groups that do not fit the rows.
+            InputError: groups that do not fit the rows, or an unknown measure.
         """
+        meanings = self.meanings
+        unknown = [name for name in measures or () if name not in meanings]
+        if unknown:
+            raise InputError(
+                f'measures has "{unknown[0]}"; accepted: {", ".join(meanings)}'
+                f"{did_you_mean(unknown[0], meanings)}"
+            )
         return measures_by_group(
             self.rows,
-            self.meanings,
+            {n: words for n, words in meanings.items() if measures is None or n in measures},
             sensitive_features,
             confidence=confidence,
             min_group=min_group,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hitl_audit.charts import Chart, Series
-from hitl_audit.evidence import Evidence, ExplanationRecord
+from hitl_audit.evidence import Evidence, ExplanationRecord, QualityMeasure
+from hitl_audit.explanations.faithfulness import FAITHFULNESS_MEASURES
+from hitl_audit.explanations.stability import STABILITY_MEASURES
 from hitl_audit.findings import percent
 from hitl_audit.report.document import (
+    Align,
     Block,
     Figure,
     Heading,
@@ -19,7 +24,10 @@ from hitl_audit.report.wording import (
     interval,
     interval_name,
     interval_numbers,
+    label,
+    noted,
     number,
+    p_words,
     sentence,
     small_number,
 )
@@ -118,27 +126,129 @@ def _importance_table(evidence: Evidence, record: ExplanationRecord) -> Table:
 
 def trust_section(evidence: Evidence) -> Section:
     """How far the explanations can be trusted."""
-    rows = tuple(
-        (q.meaning, f"{q.n:,}", small_number(q.value), interval_numbers(q.low, q.high), q.method)
-        for q in evidence.explanation_quality
-    )
-    return Section(
-        "trust",
-        "How far the explanations can be trusted",
-        (
-            Paragraph(
-                "Two methods that explain the same case should name the same features. Where they "
-                "do not, an explanation is shown to reviewers as unreliable, not as a reason."
-            ),
-            Table(
-                "Agreement and stability of the explanations",
-                ("Measure", "n", "Value", interval_name(evidence), "Method"),
-                rows,
-                ("left", "right", "right", "right", "left"),
-                empty="Not assessed: there were no explanations to compare.",
-            ),
+    if not evidence.explanation_quality:
+        return Section(
+            "trust",
+            "How far the explanations can be trusted",
+            (Note("Not assessed: there were no explanations to compare."),),
+        )
+    faithful = [q for q in evidence.explanation_quality if q.measure in FAITHFULNESS_MEASURES]
+    stable = [q for q in evidence.explanation_quality if q.measure in STABILITY_MEASURES]
+    agreed = [q for q in evidence.explanation_quality if q not in faithful and q not in stable]
+    blocks: list[Block] = [
+        Paragraph(
+            "Two methods that explain the same case should name the same features. Where they do "
+            "not, an explanation is shown to reviewers as unreliable, not as a reason."
         ),
+        noted(evidence, evidence.explanation_quality_notes),
+        _quality_table(
+            evidence, "Agreement of the explanations with the model and each other", agreed
+        ),
+        *_quality_by_group(evidence),
+    ]
+    if faithful:
+        blocks += [
+            Heading("Do they name the features that move the model?"),
+            Paragraph(
+                "Features of a case are replaced by those of other cases, the strongest first; "
+                "beside it stands what random rankings of the same case achieve. A ranking that "
+                "does no better tells nothing."
+            ),
+            _quality_table(evidence, "Faithfulness, against random rankings", faithful),
+        ]
+    if stable:
+        blocks += [
+            Heading("Do they stay the same when nothing that matters changes?"),
+            _quality_table(evidence, "Stability over seeds, backgrounds and small noise", stable),
+        ]
+    return Section("trust", "How far the explanations can be trusted", tuple(blocks))
+
+
+def _quality_table(evidence: Evidence, caption: str, found: Sequence[QualityMeasure]) -> Table:
+    methods = tuple(dict.fromkeys(q.method for q in found if q.method))
+    return Table(
+        f"{caption} (intervals: {'; '.join(methods)})" if methods else caption,
+        ("Measure", "n", "Value", interval_name(evidence)),
+        tuple(
+            (
+                q.meaning,
+                f"{q.n:,}",
+                small_number(q.value),
+                interval_numbers(q.low, q.high),
+            )
+            for q in found
+        ),
+        ("left", "right", "right", "right"),
     )
+
+
+GROUP_MEASURES = {
+    "reliable": "Reliable",
+    "sign_agreement": "Sign agreement",
+    "score": "LIME's R²",
+}
+
+
+def _quality_by_group(evidence: Evidence) -> list[Block]:
+    """Are people of one group explained less reliably than others?"""
+    found = evidence.explanation_quality_by_group
+    shown = {
+        name: words
+        for name, words in GROUP_MEASURES.items()
+        if any(q.measure == name for q in found)
+    }
+    groups = list(dict.fromkeys((q.attribute, q.group) for q in found))
+    if not groups or not shown:
+        return []
+    of = {(q.attribute, q.group, q.measure): q for q in found}
+    rows = []
+    for attribute, group in groups:
+        first = of[attribute, group, next(iter(shown))]
+        cells = []
+        for name in shown:
+            one = of[attribute, group, name]
+            cells += [number(one.value), interval_numbers(one.low, one.high)]
+        note = "" if first.status == "measured" else first.status
+        rows.append((label(evidence, attribute), group, f"{first.n:,}", *cells, note))
+    heads = [part for words in shown.values() for part in (words, interval_name(evidence))]
+    aligned: tuple[Align, ...] = ("right",) * len(heads)
+    gaps = [g for g in evidence.explanation_quality_gaps if g.measure in shown]
+    return [
+        Heading("Is everybody explained equally well?"),
+        Table(
+            "Quality of the explanations by group (intervals: Wilson for shares, bootstrap over "
+            "cases for means)",
+            ("Attribute", "Group", "n", *heads, "Note"),
+            tuple(rows),
+            ("left", "left", "right", *aligned, "left"),
+        ),
+        Table(
+            "The largest difference between two groups (p: permutation of the groups; it accounts "
+            "for picking the two that differ most, not for looking at several measures)",
+            (
+                "Attribute",
+                "Measure",
+                "Highest",
+                "Lowest",
+                "Difference",
+                interval_name(evidence),
+                "p",
+            ),
+            tuple(
+                (
+                    label(evidence, g.attribute),
+                    shown[g.measure],
+                    g.highest or g.status,
+                    g.lowest,
+                    number(g.value),
+                    interval_numbers(g.low, g.high),
+                    p_words(g.p_value),
+                )
+                for g in gaps
+            ),
+            ("left", "left", "left", "left", "right", "right", "right"),
+        ),
+    ]
 
 
 def oversight_section(evidence: Evidence) -> Section:
