@@ -161,7 +161,10 @@ def _path_dependent(  # type: ignore[no-untyped-def]
         for b0 in range(0, n, LANES):
             width = min(LANES, n - b0)
             current = -1
+            done = begin  # nodes before it are finished: two leaves are taken with their parent
             for i in range(begin, end + 1):
+                if i < done:
+                    continue
                 d = nodes.depth[i] if i < end else 0
                 while current >= d and current > 0:  # leave a node whose leaves are done
                     a = open_node[current]
@@ -281,6 +284,52 @@ def _path_dependent(  # type: ignore[no-untyped-def]
                             left[d, r] = 1.0 if _left(nodes, i, table[column, b0 + r]) else 0.0
                     open_node[d] = i
                     current = d
+                    if nodes.right[i] != i + 2 or nodes.right[i + 2] >= 0:
+                        continue
+                    # Both children are leaves of one player: one pass for the two.
+                    done = i + 3
+                    prior, zb = before[i + 1], z_before[i + 1]
+                    zl, zr = z_of[i + 1], z_of[i + 2]
+                    vl, vr = values[i + 1], values[i + 2]
+                    share = (vl * zl + vr * zr) / zb if zb > 0.0 else 0.0
+                    for r in range(LANES):
+                        total[r] = 0.0
+                    for k in range(K):
+                        rest = 1.0 - x[k]
+                        fl, fr = rest * zl + x[k], rest * zr + x[k]
+                        scale = 1.0
+                        s0 = -1.0 / rest
+                        sl, sr = (1.0 - zl) / fl, (1.0 - zr) / fr
+                        if prior >= 0:
+                            scale = 1.0 / (rest * zb + x[k])
+                            out_of = (1.0 - zb) * scale
+                            s0 -= out_of
+                            sl -= out_of
+                            sr -= out_of
+                        fl, fr = fl * vl * scale, fr * vr * scale
+                        nl, nr = rest * zl * vl * scale, rest * zr * vr * scale
+                        q0 = nl + fr  # the row goes right
+                        q1 = fl + nr - q0
+                        t0 = nl * s0 + fr * sr
+                        t1 = fl * sl + nr * s0 - t0
+                        if prior < 0:
+                            for r in range(LANES):
+                                y = P[d, k, r]
+                                G[d, k, r] = y * (q0 + q1 * left[d, r])
+                                total[r] += y * (t0 + t1 * left[d, r])
+                        else:
+                            q0 -= share
+                            for r in range(LANES):
+                                y = P[d, k, r]
+                                G[d, k, r] = y * (share + met[prior, r] * (q0 + q1 * left[d, r]))
+                                total[r] += y * (t0 + t1 * left[d, r])
+                    g = player[i + 1]
+                    if prior < 0:
+                        for r in range(width):
+                            phi[g, b0 + r] += total[r]
+                    else:
+                        for r in range(width):
+                            phi[g, b0 + r] += total[r] * met[prior, r]
 
 
 # Reassociation and contraction let the compiler use fused multiply-adds; sums stay exact to
