@@ -191,7 +191,7 @@ def _skeleton(f: FloatArray) -> tuple[IntArray, FloatArray]:
     from scipy.linalg import qr, solve_triangular
 
     values, inverse = np.unique(f, return_inverse=True)
-    far = np.sinh(np.linspace(-5.5, 5.5, 401))  # ±122, densest around 0
+    far = np.sinh(np.linspace(-7, 7, 1001))  # ±548, densest around 0
     grid = np.concatenate([far, np.linspace(values[0] - 3, values[-1] + 3, 200)])
     _, upper, pivots = qr(
         logistic_slope(grid[:, np.newaxis], values), mode="economic", pivoting=True
