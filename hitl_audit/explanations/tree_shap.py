@@ -67,7 +67,7 @@ def path_dependent(
 
     The same numbers for any number of threads, bit for bit.
     """
-    from hitl_audit.explanations import tree_kernels
+    from hitl_audit.explanations import path_kernel, tree_kernels
 
     group = np.asarray(players, dtype=np.int32)
     n_players = int(group.max()) + 1
@@ -81,7 +81,7 @@ def path_dependent(
     def part(start: int, stop: int, slab: slice) -> FloatArray:
         phi = np.zeros((n_players, slab.stop - slab.start))
         here = np.ascontiguousarray(table[:, slab])
-        tree_kernels.add_path_dependent(
+        path_kernel.add_path_dependent(
             nodes, values, player, before, z, z_before, gauss, points, start, stop, here, phi
         )
         return phi.T
@@ -150,11 +150,16 @@ def rescaled_to_probability(
     table, behind = ensemble.rounded(rows), ensemble.rounded(background)
     f_rows = ensemble.predict(rows)[:, output]
     f_behind = ensemble.predict(background)[:, output]
-    slopes = logistic_slope(f_rows[:, np.newaxis], f_behind)
     chosen, weights = _skeleton(f_behind)
-    factors = slopes[:, chosen]
-    if np.abs(factors @ weights - slopes).max() > SLOPE_TOLERANCE:
-        factors, weights = slopes, np.eye(len(f_behind))
+    factors = logistic_slope(f_rows[:, np.newaxis], f_behind[chosen])
+    missed = max(
+        float(np.abs(factors[a : a + ROWS] @ weights - slopes).max())
+        for a in range(0, len(f_rows), ROWS)
+        for slopes in [logistic_slope(f_rows[a : a + ROWS, np.newaxis], f_behind)]
+    )
+    if missed > SLOPE_TOLERANCE:
+        factors = logistic_slope(f_rows[:, np.newaxis], f_behind)
+        weights = np.eye(len(f_behind))
     return _interventional(
         ensemble,
         table,
@@ -186,7 +191,7 @@ def _skeleton(f: FloatArray) -> tuple[IntArray, FloatArray]:
     from scipy.linalg import qr, solve_triangular
 
     values, inverse = np.unique(f, return_inverse=True)
-    far = np.sinh(np.linspace(-5.5, 5.5, 401))  # ±122, densest around 0
+    far = np.sinh(np.linspace(-7, 7, 1001))  # ±548, densest around 0
     grid = np.concatenate([far, np.linspace(values[0] - 3, values[-1] + 3, 200)])
     _, upper, pivots = qr(
         logistic_slope(grid[:, np.newaxis], values), mode="economic", pivoting=True
@@ -211,7 +216,7 @@ def _interventional(
     output: int,
     threads: int,
 ) -> FloatArray:
-    from hitl_audit.explanations import tree_kernels
+    from hitl_audit.explanations import background_kernel, tree_kernels
 
     group = np.asarray(players, dtype=np.int32)
     n_players = int(group.max()) + 1
@@ -224,7 +229,7 @@ def _interventional(
 
     def part(start: int, stop: int, slab: slice) -> FloatArray:
         phi = np.zeros((slab.stop - slab.start, n_players))
-        tree_kernels.add_interventional(
+        background_kernel.add_interventional(
             ensemble.nodes,
             values,
             player,

@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import lightgbm
@@ -296,6 +297,17 @@ def test_rescaling_to_the_probability_agrees_with_shap(name: str, fitted: Fitted
     p = 1 / (1 + np.exp(-trees.predict(X[:40])[:, 0]))
     mean = (1 / (1 + np.exp(-trees.predict(background)[:, 0]))).mean()
     np.testing.assert_allclose(mean + grouped.sum(axis=1), p, atol=1e-10)
+
+
+def test_few_channels_equal_one_for_each_background_row(
+    fitted: Fitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, trees, X = fitted["xgboost"]
+    trees = replace(trees, values=20 * trees.values)  # log-odds of every size
+    few = rescaled_to_probability(trees, X, X[200:260], players=ALONE)
+    monkeypatch.setattr("hitl_audit.explanations.tree_shap.SLOPE_TOLERANCE", -1.0)
+    each = rescaled_to_probability(trees, X, X[200:260], players=ALONE)
+    np.testing.assert_allclose(few, each, atol=1e-10)
 
 
 def test_slopes_of_the_logistic_function() -> None:
