@@ -40,9 +40,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from hitl_audit.explanations.encoding import read_encoding
-from hitl_audit.explanations.shap_trees import by_rank
-from hitl_audit.explanations.tree_ensemble import TreeEnsemble, import_shap, read_trees
-from hitl_audit.explanations.tree_shap import (
+from hitl_audit.explanations.shapley.shap_trees import by_rank
+from hitl_audit.explanations.shapley.tree_ensemble import TreeEnsemble, import_shap, read_trees
+from hitl_audit.explanations.shapley.tree_shap import (
     interventional,
     path_dependent,
     rescaled_to_probability,
@@ -172,7 +172,7 @@ def compilation() -> None:
     """Seconds until a first small explanation, with an empty and with a filled cache."""
     code = (
         "import time, numpy as np; from sklearn.tree import DecisionTreeRegressor; "
-        "from hitl_audit.explanations import tree_ensemble, tree_shap; "
+        "from hitl_audit.explanations.shapley import tree_ensemble, tree_shap; "
         "tree_ensemble.import_shap(); "
         "X = np.eye(4); m = DecisionTreeRegressor().fit(X, X[:, 0]); p = np.arange(4); "
         "c, w = time.process_time(), time.perf_counter(); t = tree_ensemble.read_trees(m); "

@@ -34,9 +34,9 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from hitl_audit.explanations.lime_weights import LimeWeights, lime_weights
+from hitl_audit.explanations.lime.lime_weights import LimeWeights, lime_weights
+from hitl_audit.explanations.lime.shared_lime import shared_lime
 from hitl_audit.explanations.model_output import ModelOutput, resolve_output
-from hitl_audit.explanations.shared_lime import shared_lime
 
 MODELS: dict[str, Callable[[], Any]] = {
     "logistic regression": lambda: LogisticRegression(max_iter=1000),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from hitl_audit.errors import AuditError
     from hitl_audit.explanations.explain import explain
     from hitl_audit.explanations.explanation import Explanation
-    from hitl_audit.explanations.quality import quality
+    from hitl_audit.explanations.trust.quality import quality
     from hitl_audit.fairness.group_metrics import GroupMetrics, group_metrics
     from hitl_audit.findings import Finding, Status
     from hitl_audit.mitigation import mitigate
@@ -65,7 +65,7 @@ _HOMES = {
     "measure_performance": "performance",
     "mitigate": "mitigation",
     "new_key": "signing.keys",
-    "quality": "explanations.quality",
+    "quality": "explanations.trust.quality",
     "sample_cases": "review.sampling",
     "sweep_thresholds": "thresholds",
     "verify": "verification",

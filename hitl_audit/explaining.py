@@ -9,13 +9,13 @@ from typing import Any, cast
 import pandas as pd
 
 from hitl_audit.evidence import GroupQuality, QualityGap, QualityMeasure
-from hitl_audit.explanations.asking import read_subject
 from hitl_audit.explanations.explain import explain
 from hitl_audit.explanations.explanation import Explanation
-from hitl_audit.explanations.faithfulness import Faithfulness, faithfulness
-from hitl_audit.explanations.quality import ExplanationQuality, quality
 from hitl_audit.explanations.raw_features import sample_rows
-from hitl_audit.explanations.stability import Stability, stability
+from hitl_audit.explanations.trust.faithfulness import Faithfulness, faithfulness
+from hitl_audit.explanations.trust.quality import ExplanationQuality, quality
+from hitl_audit.explanations.trust.stability import Stability, stability
+from hitl_audit.explanations.views.asking import read_subject
 from hitl_audit.inputs import AuditInputs
 from hitl_audit.plan import AuditPlan
 from hitl_audit.review.sampling import CaseSample

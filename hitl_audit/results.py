@@ -33,8 +33,8 @@ from hitl_audit.evidence import (
 )
 from hitl_audit.explaining import explanations
 from hitl_audit.explanations.explanation import Explanation
-from hitl_audit.explanations.quality import ExplanationQuality
 from hitl_audit.explanations.shap_values import TOLERANCE
+from hitl_audit.explanations.trust.quality import ExplanationQuality
 from hitl_audit.fairness.group_metrics import GroupMetrics, group_metrics
 from hitl_audit.findings import Comparison, Finding, evaluate
 from hitl_audit.groups import TIMES, UNKNOWN

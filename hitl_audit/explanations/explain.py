@@ -14,8 +14,8 @@ from hitl_audit.errors import ExplanationError, InputError, did_you_mean
 from hitl_audit.explanations.encoding import text_columns
 from hitl_audit.explanations.explanation import Explanation
 from hitl_audit.explanations.explanation_set import ExplanationSet
-from hitl_audit.explanations.lime_neighbourhood import Discretizer
-from hitl_audit.explanations.lime_options import FeatureSelection
+from hitl_audit.explanations.lime.lime_neighbourhood import Discretizer
+from hitl_audit.explanations.lime.lime_options import FeatureSelection
 from hitl_audit.explanations.model_output import Scale, output_labels, resolve_output
 from hitl_audit.explanations.raw_features import (
     align,
@@ -83,7 +83,7 @@ def explain(
         n_samples: for LIME: size of each neighbourhood.
         n_features, feature_selection, kernel_width, discretizer,
             sample_around_instance, training_labels: for LIME, see
-            :func:`~hitl_audit.explanations.lime_weights.lime_weights`.
+            :func:`~hitl_audit.explanations.lime.lime_weights.lime_weights`.
         max_model_rows: for SHAP: about how many rows the model may be asked
             about where it must be asked (rows · background rows · coalitions).
 
@@ -141,7 +141,7 @@ def explain(
             seconds=time.perf_counter() - started,
             **common,
         )
-    from hitl_audit.explanations.lime_weights import lime_weights
+    from hitl_audit.explanations.lime.lime_weights import lime_weights
 
     weights = lime_weights(
         rows,

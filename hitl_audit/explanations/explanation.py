@@ -14,7 +14,7 @@ from hitl_audit.canonical import Digest
 from hitl_audit.charts import Chart
 from hitl_audit.errors import InputError
 from hitl_audit.explanations.explanation_charts import ChartKind, draw
-from hitl_audit.explanations.lime_runs import LimeWeights
+from hitl_audit.explanations.lime.lime_runs import LimeWeights
 from hitl_audit.explanations.model_output import Scale, output_words
 from hitl_audit.groups import group_columns
 

@@ -10,13 +10,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from hitl_audit.errors import ExplanationError
-from hitl_audit.explanations.attribution import Attribution, NotApplicableError
 from hitl_audit.explanations.encoding import Encoding, read_encoding
-from hitl_audit.explanations.linear_values import linear_closed_form, logistic_probability
-from hitl_audit.explanations.model_agnostic import ask_the_model
 from hitl_audit.explanations.model_output import ModelOutput
-from hitl_audit.explanations.tree_ensemble import import_shap
-from hitl_audit.explanations.tree_values import trees_by_kernel, trees_by_shap
+from hitl_audit.explanations.shapley.attribution import Attribution, NotApplicableError
+from hitl_audit.explanations.shapley.linear_values import linear_closed_form, logistic_probability
+from hitl_audit.explanations.shapley.model_agnostic import ask_the_model
+from hitl_audit.explanations.shapley.tree_ensemble import import_shap
+from hitl_audit.explanations.shapley.tree_values import trees_by_kernel, trees_by_shap
 
 __all__ = ["TOLERANCE", "Algorithm", "Attribution", "import_shap", "shap_values"]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from hitl_audit.charts import Chart, Series
 from hitl_audit.evidence import Evidence, ExplanationRecord, QualityMeasure
-from hitl_audit.explanations.faithfulness import FAITHFULNESS_MEASURES
-from hitl_audit.explanations.stability import STABILITY_MEASURES
+from hitl_audit.explanations.trust.faithfulness import FAITHFULNESS_MEASURES
+from hitl_audit.explanations.trust.stability import STABILITY_MEASURES
 from hitl_audit.findings import percent
 from hitl_audit.report.document import (
     Align,
@@ -211,7 +211,7 @@ def _quality_by_group(evidence: Evidence) -> list[Block]:
         note = "" if first.status == "measured" else first.status
         rows.append((label(evidence, attribute), group, f"{first.n:,}", *cells, note))
     heads = [part for words in shown.values() for part in (words, interval_name(evidence))]
-    aligned: tuple[Align, ...] = ("right",) * len(heads)
+    aligned: list[Align] = ["right" for _ in heads]
     gaps = [g for g in evidence.explanation_quality_gaps if g.measure in shown]
     return [
         Heading("Is everybody explained equally well?"),

@@ -12,20 +12,20 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from hitl_audit.errors import ExplanationError, InputError
-from hitl_audit.explanations.asking import (
+from hitl_audit.explanations.views.asking import (
     ask_with,
     feature_grid,
     features_used,
     read_subject,
     value_words,
 )
-from hitl_audit.explanations.dependence import partial_dependence
-from hitl_audit.explanations.local_effects import accumulated_local_effects
-from hitl_audit.explanations.monotonicity import monotonicity
-from hitl_audit.explanations.permutation import permutation_importance
-from hitl_audit.explanations.reasons import adverse_action_reasons
-from hitl_audit.explanations.rules import rule_for_case
-from hitl_audit.explanations.surrogate import surrogate
+from hitl_audit.explanations.views.dependence import partial_dependence
+from hitl_audit.explanations.views.local_effects import accumulated_local_effects
+from hitl_audit.explanations.views.monotonicity import monotonicity
+from hitl_audit.explanations.views.permutation import permutation_importance
+from hitl_audit.explanations.views.reasons import adverse_action_reasons
+from hitl_audit.explanations.views.rules import rule_for_case
+from hitl_audit.explanations.views.surrogate import surrogate
 
 FloatArray = npt.NDArray[np.float64]
 NAMES = ["a", "b", "c"]

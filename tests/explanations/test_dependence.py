@@ -14,8 +14,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from hitl_audit.errors import InputError
-from hitl_audit.explanations import asking
-from hitl_audit.explanations.dependence import partial_dependence
+from hitl_audit.explanations.views import asking
+from hitl_audit.explanations.views.dependence import partial_dependence
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import pytest
 from hitl_audit.canonical import digest
 from hitl_audit.errors import ExplanationError, InputError
 from hitl_audit.explanations.explanation import Explanation
-from hitl_audit.explanations.faithfulness import Faithfulness, faithfulness
 from hitl_audit.explanations.raw_features import sample_rows
+from hitl_audit.explanations.trust.faithfulness import Faithfulness, faithfulness
 
 FloatArray = npt.NDArray[np.float64]
 Model = Callable[[pd.DataFrame], FloatArray]

@@ -13,8 +13,8 @@ from sklearn.ensemble import RandomForestRegressor
 
 from hitl_audit.errors import InputError
 from hitl_audit.explanations.explain import explain
-from hitl_audit.explanations.interactions import InteractionValues, interaction_values
 from hitl_audit.explanations.model_output import resolve_output
+from hitl_audit.explanations.shapley.interactions import InteractionValues, interaction_values
 
 BITS = pd.DataFrame({"a": [0, 0, 1, 1], "b": [0, 1, 0, 1]})
 FloatArray = npt.NDArray[np.float64]

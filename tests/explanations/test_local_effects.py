@@ -12,8 +12,8 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from hitl_audit.errors import InputError
-from hitl_audit.explanations.dependence import partial_dependence
-from hitl_audit.explanations.local_effects import accumulated_local_effects
+from hitl_audit.explanations.views.dependence import partial_dependence
+from hitl_audit.explanations.views.local_effects import accumulated_local_effects
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from hitl_audit.errors import InputError
-from hitl_audit.explanations.monotonicity import Monotonicity, monotonicity
+from hitl_audit.explanations.views.monotonicity import Monotonicity, monotonicity
 from hitl_audit.intervals import Count, clopper_pearson
 
 FloatArray = npt.NDArray[np.float64]

@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from hitl_audit.errors import InputError
-from hitl_audit.explanations.permutation import permutation_importance
+from hitl_audit.explanations.views.permutation import permutation_importance
 
 
 @pytest.fixture(scope="module")

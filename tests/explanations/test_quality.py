@@ -12,9 +12,9 @@ import pytest
 from hitl_audit.canonical import digest
 from hitl_audit.errors import InputError
 from hitl_audit.explanations.explanation import Explanation
-from hitl_audit.explanations.faithfulness import FAITHFULNESS_MEASURES, Faithfulness
-from hitl_audit.explanations.quality import quality
-from hitl_audit.explanations.stability import Stability
+from hitl_audit.explanations.trust.faithfulness import FAITHFULNESS_MEASURES, Faithfulness
+from hitl_audit.explanations.trust.quality import quality
+from hitl_audit.explanations.trust.stability import Stability
 
 
 def explanation(values: list[list[float]], method: str = "shap", **changes: Any) -> Explanation:

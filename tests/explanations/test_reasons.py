@@ -15,9 +15,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from hitl_audit.errors import InputError
-from hitl_audit.explanations.principal_reasons import Reasons
-from hitl_audit.explanations.reason_texts import ReasonText
-from hitl_audit.explanations.reasons import adverse_action_reasons
+from hitl_audit.explanations.views.principal_reasons import Reasons
+from hitl_audit.explanations.views.reason_texts import ReasonText
+from hitl_audit.explanations.views.reasons import adverse_action_reasons
 
 FloatArray = npt.NDArray[np.float64]
 

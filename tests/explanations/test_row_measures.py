@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from hitl_audit.errors import InputError
-from hitl_audit.explanations.row_measures import GroupMeasures, measures_by_group, summarise
+from hitl_audit.explanations.trust.row_measures import GroupMeasures, measures_by_group, summarise
 
 MEANINGS = {"good": "share of good rows", "size": "mean size", "absent": "not measured here"}
 

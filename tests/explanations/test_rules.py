@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from hitl_audit.errors import InputError
-from hitl_audit.explanations.rules import rule_for_case
+from hitl_audit.explanations.views.rules import rule_for_case
 from hitl_audit.intervals import Count, clopper_pearson, wilson
 
 FloatArray = npt.NDArray[np.float64]

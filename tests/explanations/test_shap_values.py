@@ -39,7 +39,7 @@ from hitl_audit.explanations.explain import explain
 from hitl_audit.explanations.explanation import Explanation
 from hitl_audit.explanations.model_output import Scale, resolve_output
 from hitl_audit.explanations.shap_values import Algorithm
-from hitl_audit.explanations.tree_values import trees_by_shap
+from hitl_audit.explanations.shapley.tree_values import trees_by_shap
 
 FloatArray = npt.NDArray[np.float64]
 People = tuple[pd.DataFrame, pd.Series]

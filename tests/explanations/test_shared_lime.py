@@ -15,9 +15,9 @@ from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
 from hitl_audit.errors import InputError
-from hitl_audit.explanations.lime_surrogates import surrogates
-from hitl_audit.explanations.lime_weights import LimeWeights, lime_weights
-from hitl_audit.explanations.shared_lime import shared_lime
+from hitl_audit.explanations.lime.lime_surrogates import surrogates
+from hitl_audit.explanations.lime.lime_weights import LimeWeights, lime_weights
+from hitl_audit.explanations.lime.shared_lime import shared_lime
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -12,10 +12,10 @@ import pytest
 from hitl_audit.canonical import digest
 from hitl_audit.errors import InputError
 from hitl_audit.explanations.explanation import Explanation
-from hitl_audit.explanations.lime_stability import coefficient_stability, variable_stability
-from hitl_audit.explanations.lime_weights import LimeWeights, lime_weights
+from hitl_audit.explanations.lime.lime_weights import LimeWeights, lime_weights
 from hitl_audit.explanations.raw_features import sample_rows
-from hitl_audit.explanations.stability import Stability, stability
+from hitl_audit.explanations.trust.lime_stability import coefficient_stability, variable_stability
+from hitl_audit.explanations.trust.stability import Stability, stability
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from hitl_audit.errors import InputError
-from hitl_audit.explanations.surrogate import Surrogate, surrogate
+from hitl_audit.explanations.views.surrogate import Surrogate, surrogate
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -20,9 +20,9 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 
 from hitl_audit.errors import ExplanationError, InputError
-from hitl_audit.explanations.quality import quality
 from hitl_audit.explanations.shap_values import import_shap
-from hitl_audit.explanations.text import REST, explain_text
+from hitl_audit.explanations.texts.text import REST, explain_text
+from hitl_audit.explanations.trust.quality import quality
 
 GOOD = ["pays early", "steady work", "always paid in time", "long steady job", "no late payment"]
 BAD = ["late again", "rent was late", "lost the job", "late payment and a fee", "no work now"]

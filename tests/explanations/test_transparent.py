@@ -17,8 +17,8 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEnc
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from hitl_audit.errors import ExplanationError, InputError
-from hitl_audit.explanations.transparent import coefficients
-from hitl_audit.explanations.tree_rules import TreeRules, tree_rules
+from hitl_audit.explanations.views.transparent import coefficients
+from hitl_audit.explanations.views.tree_rules import TreeRules, tree_rules
 
 FloatArray = npt.NDArray[np.float64]
 People = tuple[pd.DataFrame, Any]

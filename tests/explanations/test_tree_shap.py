@@ -30,9 +30,9 @@ from sklearn.ensemble import (
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from hitl_audit.errors import ExplanationError
-from hitl_audit.explanations.shap_trees import by_rank
-from hitl_audit.explanations.tree_ensemble import TreeEnsemble, import_shap, read_trees
-from hitl_audit.explanations.tree_shap import (
+from hitl_audit.explanations.shapley.shap_trees import by_rank
+from hitl_audit.explanations.shapley.tree_ensemble import TreeEnsemble, import_shap, read_trees
+from hitl_audit.explanations.shapley.tree_shap import (
     compiling,
     interventional,
     logistic_slope,
@@ -305,7 +305,7 @@ def test_few_channels_equal_one_for_each_background_row(
     _, trees, X = fitted["xgboost"]
     trees = replace(trees, values=20 * trees.values)  # log-odds of every size
     few = rescaled_to_probability(trees, X, X[200:260], players=ALONE)
-    monkeypatch.setattr("hitl_audit.explanations.tree_shap.SLOPE_TOLERANCE", -1.0)
+    monkeypatch.setattr("hitl_audit.explanations.shapley.tree_shap.SLOPE_TOLERANCE", -1.0)
     each = rescaled_to_probability(trees, X, X[200:260], players=ALONE)
     np.testing.assert_allclose(few, each, atol=1e-10)
 
@@ -456,7 +456,7 @@ def test_a_path_of_more_than_64_features_is_refused_in_words() -> None:
 def test_importing_neither_compiles_nor_loads_numba() -> None:
     code = (
         "import sys; import hitl_audit.explanations.shap_values, "
-        "hitl_audit.explanations.tree_shap; "
+        "hitl_audit.explanations.shapley.tree_shap; "
         "sys.exit(any(m in sys.modules for m in ('numba', 'shap', 'sklearn')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
@@ -465,7 +465,7 @@ def test_importing_neither_compiles_nor_loads_numba() -> None:
 def test_the_first_use_is_announced(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.delitem(sys.modules, "hitl_audit.explanations.tree_kernels", raising=False)
+    monkeypatch.delitem(sys.modules, "hitl_audit.explanations.shapley.tree_kernels", raising=False)
     with compiling(False):
         assert capsys.readouterr().err == ""
     with compiling(True):
@@ -485,7 +485,7 @@ caching.CacheImpl._locator_classes = []
 caching.CodeLibraryCacheImpl._locator_classes = []
 caching.CompileResultCacheImpl._locator_classes = []
 import numpy as np
-from hitl_audit.explanations import tree_kernels
+from hitl_audit.explanations.shapley import tree_kernels
 order, *_ = tree_kernels.preorder(np.array([1, -1, -1]), np.array([2, -1, -1]))
 assert order.tolist() == [0, 1, 2]
 assert not tree_kernels.preorder.stats.cache_path

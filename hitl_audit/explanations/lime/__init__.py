@@ -1,0 +1,1 @@
+"""LIME weights from one shared neighbourhood."""

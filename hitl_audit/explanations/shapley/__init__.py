@@ -1,0 +1,1 @@
+"""Shapley values: trees, linear models, and asking any model."""

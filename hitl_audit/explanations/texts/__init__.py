@@ -1,0 +1,1 @@
+"""Models of texts, explained by their words."""

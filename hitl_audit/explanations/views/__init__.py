@@ -1,0 +1,1 @@
+"""Other views of a model: effects, importance, surrogates, rules, reasons."""
