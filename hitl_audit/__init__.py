@@ -26,9 +26,22 @@ if TYPE_CHECKING:
     from hitl_audit.audit import Audit
     from hitl_audit.error_slices import find_error_slices
     from hitl_audit.errors import AuditError
-    from hitl_audit.explanations.explain import explain
+    from hitl_audit.explanations.explain import explain, explain_outputs
     from hitl_audit.explanations.explanation import Explanation
+    from hitl_audit.explanations.explanation_set import ExplanationSet
+    from hitl_audit.explanations.texts.text import explain_text
+    from hitl_audit.explanations.trust.faithfulness import faithfulness
     from hitl_audit.explanations.trust.quality import quality
+    from hitl_audit.explanations.trust.stability import stability
+    from hitl_audit.explanations.views.dependence import partial_dependence
+    from hitl_audit.explanations.views.local_effects import accumulated_local_effects
+    from hitl_audit.explanations.views.monotonicity import monotonicity
+    from hitl_audit.explanations.views.permutation import permutation_importance
+    from hitl_audit.explanations.views.reasons import adverse_action_reasons
+    from hitl_audit.explanations.views.rules import rule_for_case
+    from hitl_audit.explanations.views.surrogate import surrogate
+    from hitl_audit.explanations.views.transparent import coefficients
+    from hitl_audit.explanations.views.tree_rules import tree_rules
     from hitl_audit.fairness.group_metrics import GroupMetrics, group_metrics
     from hitl_audit.findings import Finding, Status
     from hitl_audit.mitigation import mitigate
@@ -50,6 +63,7 @@ _HOMES = {
     "AuditResults": "results",
     "CaseSample": "review.sampling",
     "Explanation": "explanations.explanation",
+    "ExplanationSet": "explanations.explanation_set",
     "Finding": "findings",
     "GroupMetrics": "fairness.group_metrics",
     "Judgment": "review.ledger",
@@ -57,17 +71,30 @@ _HOMES = {
     "Performance": "performance",
     "Status": "findings",
     "VerificationResult": "verification",
+    "accumulated_local_effects": "explanations.views.local_effects",
+    "adverse_action_reasons": "explanations.views.reasons",
+    "coefficients": "explanations.views.transparent",
     "explain": "explanations.explain",
+    "explain_outputs": "explanations.explain",
+    "explain_text": "explanations.texts.text",
+    "faithfulness": "explanations.trust.faithfulness",
     "find_error_slices": "error_slices",
     "frontier": "alternatives",
     "group_metrics": "fairness.group_metrics",
     "load_key": "signing.keys",
     "measure_performance": "performance",
     "mitigate": "mitigation",
+    "monotonicity": "explanations.views.monotonicity",
     "new_key": "signing.keys",
+    "partial_dependence": "explanations.views.dependence",
+    "permutation_importance": "explanations.views.permutation",
     "quality": "explanations.trust.quality",
+    "rule_for_case": "explanations.views.rules",
     "sample_cases": "review.sampling",
+    "stability": "explanations.trust.stability",
+    "surrogate": "explanations.views.surrogate",
     "sweep_thresholds": "thresholds",
+    "tree_rules": "explanations.views.tree_rules",
     "verify": "verification",
 }
 
@@ -79,6 +106,7 @@ __all__ = [
     "AuditResults",
     "CaseSample",
     "Explanation",
+    "ExplanationSet",
     "Finding",
     "GroupMetrics",
     "Judgment",
@@ -86,17 +114,30 @@ __all__ = [
     "Performance",
     "Status",
     "VerificationResult",
+    "accumulated_local_effects",
+    "adverse_action_reasons",
+    "coefficients",
     "explain",
+    "explain_outputs",
+    "explain_text",
+    "faithfulness",
     "find_error_slices",
     "frontier",
     "group_metrics",
     "load_key",
     "measure_performance",
     "mitigate",
+    "monotonicity",
     "new_key",
+    "partial_dependence",
+    "permutation_importance",
     "quality",
+    "rule_for_case",
     "sample_cases",
+    "stability",
+    "surrogate",
     "sweep_thresholds",
+    "tree_rules",
     "verify",
 ]
 

@@ -233,11 +233,12 @@ def analyse(
     conditional: ConditionalDisparity | None = None
     stratified: tuple[StratifiedComparison, ...] = ()
     if plan.gaps.conditional_on:
+        alike = _columns(inputs, plan.gaps.conditional_on).rename(columns=plan.label)
         within = group_metrics(
             inputs.y_true,
             inputs.y_pred,
             sensitive_features=inputs.sensitive,
-            control_features=_columns(inputs, plan.gaps.conditional_on),
+            control_features=alike,
             metrics=["selection_rate"],
             intersections=False,
             reference=plan.data.reference,
@@ -248,7 +249,7 @@ def analyse(
         conditional = conditional_demographic_disparity(
             inputs.y_pred,
             sensitive_features=inputs.sensitive,
-            strata=_columns(inputs, plan.gaps.conditional_on),
+            strata=alike,
             confidence=plan.fairness.confidence,
             random_state=plan.seed,
         )

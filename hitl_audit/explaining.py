@@ -89,7 +89,7 @@ def explanations(
 
     shap = lime = judged = None
     if "shap" in plan.explain.methods:
-        progress("explanations (SHAP)", 0.2)
+        progress("explanations (SHAP; the first time kernels are compiled)", 0.2)
         judged = tell_shap(cases, background)
         asked = judged.algorithm in MODEL_AGNOSTIC
         shap = tell_shap(_rows(inputs, plan, asked=asked), background)

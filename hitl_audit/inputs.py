@@ -150,7 +150,8 @@ def _environment() -> dict[str, str]:
         "python": platform.python_version(),
         "platform": f"{sys.platform} {platform.machine()}",
     }
-    for name in ("hitl-audit", "numpy", "pandas", "scikit-learn", "shap", "lime", "fairlearn"):
+    names = ("hitl-audit", "numpy", "pandas", "scikit-learn", "shap", "lime", "fairlearn", "numba")
+    for name in (*names, "xgboost", "lightgbm", "onnxruntime"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found

@@ -93,9 +93,11 @@ class AuditSection(PlanSection):
 class ModelSection(PlanSection):
     """``[model]``: which model, and how its output becomes a decision.
 
-    ``path`` is a ``.skops`` file, a ``.joblib`` file (only with ``trust =
-    true``: loading it can run any code), or ``package.module:object`` (an
-    object, or a function without arguments that returns one).
+    ``path`` is a ``.skops``, ``.onnx``, XGBoost (``.ubj``, ``.json``) or
+    LightGBM (``.txt``) file, all read without running code, a ``.joblib`` file
+    (only with ``trust = true``: loading it can run any code), or
+    ``package.module:object`` (an object, or a function without arguments that
+    returns one).
     """
 
     path: str = ""

@@ -174,8 +174,7 @@ def _alike_blocks(evidence: Evidence) -> list[Block]:
     if made.conditional is None and not made.stratified:
         return []
     within = made.conditional.strata if made.conditional else made.stratified[0].within
-    known = dict([*evidence.data.features, *evidence.data.sensitive])
-    words = " × ".join(known.get(part, part) for part in within.split(" × ")).lower()
+    words = within[:1].lower() + within[1:]
     blocks: list[Block] = [
         Heading(f"Like for like: within equal values of {words}"),
         Paragraph(

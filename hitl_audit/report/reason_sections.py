@@ -10,7 +10,6 @@ from hitl_audit.explanations.trust.faithfulness import FAITHFULNESS_MEASURES
 from hitl_audit.explanations.trust.stability import STABILITY_MEASURES
 from hitl_audit.findings import percent
 from hitl_audit.report.document import (
-    Align,
     Block,
     Figure,
     Heading,
@@ -200,27 +199,31 @@ def _quality_by_group(evidence: Evidence) -> list[Block]:
     groups = list(dict.fromkeys((q.attribute, q.group) for q in found))
     if not groups or not shown:
         return []
-    of = {(q.attribute, q.group, q.measure): q for q in found}
-    rows = []
-    for attribute, group in groups:
-        first = of[attribute, group, next(iter(shown))]
-        cells = []
-        for name in shown:
-            one = of[attribute, group, name]
-            cells += [number(one.value), interval_numbers(one.low, one.high)]
-        note = "" if first.status == "measured" else first.status
-        rows.append((label(evidence, attribute), group, f"{first.n:,}", *cells, note))
-    heads = [part for words in shown.values() for part in (words, interval_name(evidence))]
-    aligned: list[Align] = ["right" for _ in heads]
+    order = {name: place for place, name in enumerate(shown)}
+    listed = sorted(
+        (q for q in found if q.measure in shown),
+        key=lambda q: (groups.index((q.attribute, q.group)), order[q.measure]),
+    )
     gaps = [g for g in evidence.explanation_quality_gaps if g.measure in shown]
     return [
         Heading("Is everybody explained equally well?"),
         Table(
             "Quality of the explanations by group (intervals: Wilson for shares, bootstrap over "
             "cases for means)",
-            ("Attribute", "Group", "n", *heads, "Note"),
-            tuple(rows),
-            ("left", "left", "right", *aligned, "left"),
+            ("Attribute", "Group", "Measure", "n", "Value", interval_name(evidence), "Note"),
+            tuple(
+                (
+                    label(evidence, q.attribute),
+                    q.group,
+                    shown[q.measure],
+                    f"{q.n:,}",
+                    number(q.value),
+                    interval_numbers(q.low, q.high),
+                    "" if q.status == "measured" else q.status,
+                )
+                for q in listed
+            ),
+            ("left", "left", "left", "right", "right", "right", "left"),
         ),
         Table(
             "The largest difference between two groups (p: permutation of the groups; it accounts "
