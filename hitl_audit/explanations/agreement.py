@@ -16,11 +16,20 @@ TOLERANCE = 1e-6
 SINGLE_STEPS = 8  # of the last place, for a sum over an ensemble in single precision
 
 
-def resolution_of(output: ModelOutput, X: pd.DataFrame, predictions: FloatArray) -> FloatArray:
+def resolution_of(
+    output: ModelOutput,
+    X: pd.DataFrame,
+    predictions: FloatArray,
+    *,
+    base: FloatArray,
+    values: FloatArray,
+) -> FloatArray:
     """How far each prediction may lie from the exact one because of the model's own rounding, (n,).
 
     At least 1e-6. XGBoost answers in single precision. On the log-odds of such a
-    probability p a step is 1 / (p(1 - p)) times as large.
+    probability p a step is 1 / (p(1 - p)) times as large. A sum in single
+    precision is rounded at the size of its parts, ``base`` (n,) and ``values``
+    (n, …), however close to 0 it ends.
     """
     if output.scale == "value":
         ask, size = getattr(output.model, "predict", output.model), np.abs(predictions)
@@ -33,7 +42,10 @@ def resolution_of(output: ModelOutput, X: pd.DataFrame, predictions: FloatArray)
         return np.full(len(X), TOLERANCE)
     if output.scale == "log-odds":
         size = 2 + 2 * np.cosh(predictions)  # 1 / (p(1 - p))
-    return np.maximum(TOLERANCE, SINGLE_STEPS * float(np.finfo(np.float32).eps) * size)
+    parts = np.abs(base) + np.abs(values).reshape(len(X), -1).sum(axis=1)
+    size = np.maximum(size, parts)
+    rounded = SINGLE_STEPS * float(np.finfo(np.float32).eps) * size
+    return np.asarray(np.maximum(TOLERANCE, rounded), dtype=np.float64)
 
 
 def disagreement(

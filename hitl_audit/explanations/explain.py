@@ -154,7 +154,7 @@ def explain(
             algorithm=found.algorithm,
             exact=found.exact,
             predictions=predictions,
-            resolution=resolution_of(what, rows, predictions),
+            resolution=resolution_of(what, rows, predictions, base=found.base, values=found.values),
             notes=whole + found.notes,
             seconds=time.perf_counter() - started,
             **common,

@@ -167,7 +167,7 @@ def _exact(
         progress=False,
     )
     predictions = output(rows)
-    resolution = resolution_of(output, rows, predictions)
+    resolution = resolution_of(output, rows, predictions, base=found.base, values=found.values)
     _compare(found, first, predictions, resolution, mean_output=float(output(behind).mean()))
     return found, predictions, resolution
 
@@ -192,7 +192,7 @@ def _tree_values(
 ) -> tuple[Attribution, FloatArray, FloatArray]:
     found = trees.values(rows, output, progress=progress)
     predictions = output(rows)
-    resolution = resolution_of(output, rows, predictions)
+    resolution = resolution_of(output, rows, predictions, base=found.base, values=found.values)
     attributions = trees_by_shap(output, rows, None, encoding)
     _compare(found, attributions, predictions, resolution, mean_output=None)
     return found, predictions, resolution

@@ -82,7 +82,6 @@ def shap_values(
         order = ["linear", "tree-interventional", agnostic]
     else:
         order = [algorithm]
-    resolution = resolution_of(output, X, predictions)
     reason: NotApplicableError | None = None
     refused: list[str] = []
     for name in order:
@@ -96,7 +95,7 @@ def shap_values(
                 found.values,
                 found.base,
                 predictions,
-                resolution,
+                resolution_of(output, X, predictions, base=found.base, values=found.values),
                 mean_output=None if "path" in name else mean_output,
             )
             if wrong is None:

@@ -200,6 +200,20 @@ def test_trees_of_many_features_agree_with_shap_and_the_model(wide: Wide, name: 
     assert [strongest["feature"], strongest["with"]] == [X.columns[i], X.columns[j]]
 
 
+def test_single_precision_is_judged_at_the_size_of_what_is_added(wide: Wide) -> None:
+    X, y = wide
+    model = xgboost.XGBRegressor(n_estimators=10).fit(X, 100.0 * y)
+    rows = X.iloc[:60]
+    found = explain_interactions(model, rows)
+    size = np.abs(found.values).sum(axis=(1, 2)) + np.abs(found.base_values)
+    assert (np.abs(found.residual) <= 1e-6 * size).all()
+    # Some predictions end near 0, where their own size would allow less than was rounded.
+    assert (np.abs(found.residual) > np.maximum(1e-6, 1e-6 * np.abs(found.predictions))).any()
+    values = explain(model, rows, background=X.iloc[60:90], algorithm="tree-interventional")
+    assert values.resolution is not None
+    assert (np.abs(values.residual) <= values.resolution).all()
+
+
 def test_columns_of_one_raw_feature_are_added_up(wide: Wide) -> None:
     X, y = wide
     X = X.assign(k=np.array(["u", "v", "w"])[np.arange(len(X)) % 3])
