@@ -446,7 +446,6 @@ def _decision_explanation(inputs: AuditInputs, plan: AuditPlan) -> Explanation:
         decision,
         inputs.X.loc[[c for c in inputs.case_ids if c in drawn]],
         background=sample_rows(inputs.X, plan.explain.background, random_state=plan.seed),
-        output=predictor.favorable,
         scale="value",
         random_state=plan.seed,
     )

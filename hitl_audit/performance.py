@@ -152,6 +152,11 @@ class Performance:
     min_group: int
     groups: tuple[GroupPerformance, ...]
 
+    def __repr__(self) -> str:
+        n = sum(asdict(self.overall.confusion).values())
+        told = ", ".join(self.attributes) or "no attributes"
+        return f"<Performance at threshold {self.threshold:g}: {n:,} rows, by {told}>"
+
     @property
     def overall(self) -> GroupPerformance:
         """All rows together."""

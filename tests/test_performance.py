@@ -236,3 +236,9 @@ def test_a_group_is_found_or_refused_in_words() -> None:
         found.charts("r")
     with pytest.raises(InputError, match='metric is "auc"'):
         found.overall.score("auc")
+
+
+def test_its_text_is_one_line(measured: Performance) -> None:
+    n = measured.overall.score("accuracy").n
+    assert repr(measured).startswith(f"<Performance at threshold 0.5: {n:,} rows, by ")
+    assert len(repr(measured)) < 200

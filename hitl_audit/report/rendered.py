@@ -122,6 +122,10 @@ class AuditReport:
                 "signatures. Move it away first, or ask to replace it (--replace)"
             )
 
+    def __repr__(self) -> str:
+        states = ", ".join(f"{f.role} {'signed' if f.signed else 'open'}" for f in self.signatures)
+        return f"<AuditReport {self.document.title}, {self.document.document_id}: {states}>"
+
     def _repr_html_(self) -> str:
         from html import escape
 

@@ -128,7 +128,7 @@ def test_what_is_not_linear_is_refused(people: People, logistic: Pipeline) -> No
     forest = RandomForestClassifier(n_estimators=2).fit(X[["owner"]], y)
     with pytest.raises(InputError, match="model ends in RandomForestClassifier"):
         coefficients(forest, X[["owner"]])
-    with pytest.raises(InputError, match='scale="probability"; expected one row'):
+    with pytest.raises(InputError, match='scale is "probability", on which no model'):
         coefficients(logistic, X, scale="probability")
 
     class Bent(LinearRegression):

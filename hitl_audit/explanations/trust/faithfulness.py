@@ -28,9 +28,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from hitl_audit.charts import Chart, Series, number, to_plotly
-from hitl_audit.errors import ExplanationError, InputError
+from hitl_audit.errors import AuditError, ExplanationError, InputError
 from hitl_audit.explanations.explanation import Explanation
-from hitl_audit.explanations.raw_features import align, sample_rows
+from hitl_audit.explanations.raw_features import align, as_frame, sample_rows
 from hitl_audit.explanations.trust.row_measures import (
     MIN_GROUP,
     GroupMeasures,
@@ -210,11 +210,18 @@ def faithfulness(
     ):
         if not isinstance(number_, int | np.integer) or number_ < least:
             raise InputError(f"{name} is {number_!r}; expected an integer of at least {least}")
+    if not isinstance(explanation, Explanation):
+        raise InputError(f"explanation is a {type(explanation).__name__}; expected an Explanation")
+    if not callable(model):
+        raise InputError(
+            f"model is a {type(model).__name__}; expected a function from raw rows to the "
+            f"explained output, {explanation.output_words}"
+        )
     if explanation.values.ndim != 2:
         raise InputError(
             f"the explanation has values of shape {explanation.values.shape}; expected one output"
         )
-    data, behind = align(explanation.data, background)
+    data, behind = align(explanation.data, as_frame(background, name="background"))
     n, p = explanation.values.shape
     _same_model(explanation, _ask(model, data))
     behind = sample_rows(behind, n_background, random_state=random_state)
@@ -318,7 +325,14 @@ def _measure(
 
 
 def _ask(model: Callable[[pd.DataFrame], FloatArray], frame: pd.DataFrame) -> FloatArray:
-    answers = np.asarray(model(frame), dtype=np.float64)
+    try:
+        answers = np.asarray(model(frame), dtype=np.float64)
+    except AuditError:
+        raise
+    except Exception as error:
+        raise ExplanationError(
+            f"the model failed on {len(frame)} rows: {type(error).__name__}: {error}"
+        ) from error
     if answers.shape != (len(frame),):
         raise InputError(
             f"model returned an array of shape {answers.shape} for {len(frame)} rows; expected one "

@@ -200,6 +200,12 @@ def quality(
             scale; other rows were measured; k or a bar is out of range, or its
             measure is not there.
     """
+    given = {"shap_explanation": shap_explanation}
+    if lime_explanation is not None:
+        given["lime_explanation"] = lime_explanation
+    for name, what in given.items():
+        if not isinstance(what, Explanation):
+            raise InputError(f"{name} is a {type(what).__name__}; expected an Explanation")
     if shap_explanation.method != "shap":
         raise InputError(f'shap_explanation is a "{shap_explanation.method}" explanation')
     if shap_explanation.values.ndim != 2:

@@ -91,9 +91,10 @@ def further_bars(rows: pd.DataFrame, **limits: float | None) -> tuple[Bar, ...]:
             continue
         at_least, subject, undefined, source = _WORDS[measure]
         name = f"{measure}_at_{'least' if at_least else 'most'}"
-        if not (math.isfinite(limit) and limit >= 0 and (limit <= 1 or not at_least)):
+        usable = isinstance(limit, int | float) and math.isfinite(limit) and limit >= 0
+        if not usable or (at_least and limit > 1):
             span = "a share from 0 to 1" if at_least else "a number of at least 0"
-            raise InputError(f"{name} is {limit}; expected {span}")
+            raise InputError(f"{name} is {limit!r}; expected {span}")
         if measure not in rows:
             raise InputError(f"{name} is {limit} and {measure} was not measured; expected {source}")
         bars.append(Bar(measure, limit, at_least, subject, undefined))

@@ -21,7 +21,7 @@ from hitl_audit.charts import Chart, Series, number, to_plotly
 from hitl_audit.errors import InputError
 from hitl_audit.explanations.explanation import Explanation
 from hitl_audit.explanations.lime.lime_runs import LimeWeights
-from hitl_audit.explanations.raw_features import align, is_number, sample_rows
+from hitl_audit.explanations.raw_features import align, as_frame, is_number, sample_rows
 from hitl_audit.explanations.trust.lime_stability import (
     coefficient_stability,
     named_features,
@@ -189,6 +189,8 @@ def stability(
     """
     from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
+    background = None if background is None else as_frame(background, name="background")
+    pool = None if pool is None else as_frame(pool, name="pool")
     _check(explanation, explain, lime, background, pool, k, n_backgrounds, n_noise, radius)
     k = min(k, explanation.values.shape[1])
     columns: dict[str, FloatArray] = {}
@@ -329,6 +331,13 @@ def _check(
             raise InputError(f"{name} is {value!r}; expected an integer of at least {least}")
     if not (np.isfinite(radius) and radius > 0):
         raise InputError(f"radius is {radius}; expected a number above 0")
+    if not isinstance(explanation, Explanation):
+        raise InputError(f"explanation is a {type(explanation).__name__}; expected an Explanation")
+    if explain is not None and not callable(explain):
+        raise InputError(
+            f"explain is a {type(explain).__name__}; expected a function of rows and background "
+            "that explains"
+        )
     if explanation.values.ndim != 2:
         raise InputError(
             f"the explanation has values of shape {explanation.values.shape}; expected one output"

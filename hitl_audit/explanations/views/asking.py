@@ -18,11 +18,13 @@ __all__ = [
     "Subject",
     "ask_with",
     "check_integers",
+    "check_number",
     "check_order",
     "check_share",
     "feature_grid",
     "feature_of",
     "features_used",
+    "final_estimator",
     "notes_html",
     "read_subject",
     "value_words",
@@ -80,6 +82,13 @@ def read_subject(
         notes = (f"on {max_rows:,} rows sampled from {len(rows):,} by a seeded hash",)
         rows = sample_rows(rows, max_rows, random_state=random_state)
     return Subject(what, rows, notes)
+
+
+def final_estimator(model: Any) -> Any:
+    """What a Pipeline ends in, or the model itself."""
+    while hasattr(model, "steps"):
+        model = model.steps[-1][1]
+    return model
 
 
 def feature_of(rows: pd.DataFrame, feature: Any, *, name: str = "feature") -> Any:
@@ -248,6 +257,18 @@ def check_integers(**limits: tuple[Any, int]) -> None:
             or value < least
         ):
             raise InputError(f"{name} is {value!r}; expected an integer of at least {least}")
+        if name == "random_state" and value >= 2**32:
+            raise InputError(f"random_state is {value}; expected an integer below 2³²")
+
+
+def check_number(name: str, value: Any) -> None:
+    """A finite number.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not isinstance(value, int | float | np.number) or not np.isfinite(value):
+        raise InputError(f"{name} is {value!r}; expected a number")
 
 
 def check_share(name: str, value: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -170,6 +170,11 @@ def monotonicity(
         max_rows=max_rows,
         random_state=random_state,
     )
+    if isinstance(directions, str) or not isinstance(directions, Mapping | Iterable):
+        raise InputError(
+            f"directions is {directions!r}; expected a list of features, or a mapping from "
+            "features to directions"
+        )
     declared = (
         dict(directions) if isinstance(directions, Mapping) else dict.fromkeys(directions, "detect")
     )

@@ -255,7 +255,20 @@ def _truth(output: ModelOutput, rows: pd.DataFrame, y: Any) -> Any:
 
 def _metric(metric: str | Metric, scale: str) -> tuple[str, Metric]:
     if callable(metric):
-        return getattr(metric, "__name__", "metric"), metric
+        own, name = metric, getattr(metric, "__name__", "metric")
+
+        def judge(y: Any, found: Any) -> float:
+            try:
+                value = float(own(y, found))
+            except Exception as error:
+                raise InputError(
+                    f"metric {name} failed: {type(error).__name__}: {error}"
+                ) from error
+            if not np.isfinite(value):
+                raise InputError(f"metric {name} returned {value}; expected a finite number")
+            return value
+
+        return name, judge
     accepted = [name for name, (_, _, scales) in METRICS.items() if scale in scales]
     if metric not in accepted:
         raise InputError(

@@ -28,6 +28,10 @@ def check_texts(
     """
     if texts is None:
         return
+    if not isinstance(texts, Mapping):
+        raise InputError(
+            f"texts is a {type(texts).__name__}; expected a mapping from features to texts"
+        )
     names = [str(c) for c in columns]
     for name, text in texts.items():
         if name not in names:

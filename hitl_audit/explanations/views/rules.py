@@ -21,6 +21,7 @@ from hitl_audit.explanations.model_output import Scale
 from hitl_audit.explanations.raw_features import align, as_frame
 from hitl_audit.explanations.views.asking import (
     check_integers,
+    check_number,
     check_share,
     notes_html,
     read_subject,
@@ -201,6 +202,14 @@ def rule_for_case(
     )
     check_share("precision_at_least", precision_at_least)
     check_share("confidence", confidence)
+    check_number("threshold", threshold)
+    if decision_words is not None and (
+        isinstance(decision_words, str) or len(tuple(decision_words)) != 2
+    ):
+        raise InputError(
+            f"decision_words is {decision_words!r}; expected two texts, for below and from the "
+            "threshold"
+        )
     subject = read_subject(
         model,
         X,
@@ -255,7 +264,12 @@ def _case(rows: pd.DataFrame, case: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
             raise InputError(f"case has {len(case)} rows; expected one")
         row, rows = align(as_frame(case, name="case"), rows)
         return rows.loc[:, list(row.columns)], row
-    places = np.flatnonzero(rows.index == case)
+    if not pd.api.types.is_hashable(case):
+        raise InputError(
+            f"case is a {type(case).__name__}; expected a label of X's index, or a DataFrame of "
+            "one row"
+        )
+    places = np.flatnonzero([label == case for label in rows.index])
     if len(places) != 1:
         raise InputError(f"case is {case!r}: {len(places)} rows of X have that label; expected one")
     return rows, rows.iloc[places]

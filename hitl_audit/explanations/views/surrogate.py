@@ -16,6 +16,7 @@ from hitl_audit.explanations.model_output import Scale
 from hitl_audit.explanations.raw_features import hash_order
 from hitl_audit.explanations.views.asking import (
     check_integers,
+    check_number,
     check_share,
     notes_html,
     read_subject,
@@ -202,6 +203,8 @@ def surrogate(
         ("confidence", confidence),
     ):
         check_share(name, value)
+    if threshold is not None:
+        check_number("threshold", threshold)
     subject = read_subject(
         model,
         X,

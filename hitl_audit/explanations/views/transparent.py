@@ -17,6 +17,7 @@ from hitl_audit.explanations.model_output import Scale
 from hitl_audit.explanations.raw_features import is_number
 from hitl_audit.explanations.views.asking import (
     feature_grid,
+    final_estimator,
     notes_html,
     read_subject,
     value_words,
@@ -122,18 +123,25 @@ def coefficients(
         scale = "log-odds"  # where a classifier can be linear
     subject = read_subject(model, X, output=output, scale=scale, feature_names=feature_names)
     rows, what = subject.rows, subject.output
-    encoding = read_encoding(model, rows, as_array=what.as_array)
-    coef = getattr(encoding.estimator, "coef_", None)
-    if coef is None or np.size(coef) != len(encoding.source) or what.scale == "probability":
+    if what.scale == "probability":
         raise InputError(
-            f'model ends in {type(encoding.estimator).__name__} with scale="{what.scale}"; '
-            f'expected one row of coefficients, and scale="log-odds" or "value"'
+            'scale is "probability", on which no model is linear; expected "log-odds" or "value"'
         )
+    last = final_estimator(model)
+    coef = getattr(last, "coef_", None)
+    if coef is None or max(np.shape(coef)) != np.size(coef):
+        has = "no coefficients" if coef is None else f"coefficients of shape {np.shape(coef)}"
+        raise InputError(
+            f"model ends in {type(last).__name__}, which has {has}; expected a linear or binary "
+            "logistic model, with one coefficient per column"
+        )
+    said = what(rows)
+    encoding = read_encoding(model, rows, as_array=what.as_array)
     sign = -1.0 if what.scale == "log-odds" and what.position == 0 else 1.0
     weights = sign * np.ravel(np.asarray(coef, dtype=np.float64))
     level = sign * float(np.ravel(encoding.estimator.intercept_)[0])
     parts = encoding.fold(encoding.transform(rows) * weights)
-    off = float(np.abs(what(rows) - level - parts.sum(axis=1)).max())
+    off = float(np.abs(said - level - parts.sum(axis=1)).max())
     if off > TOLERANCE:
         raise ExplanationError(
             f"the coefficients miss the model's {what.words} by up to {off:.2g} "

@@ -17,6 +17,7 @@ from hitl_audit.explanations.model_output import ModelOutput, Scale
 from hitl_audit.explanations.raw_features import is_number
 from hitl_audit.explanations.views.asking import (
     check_integers,
+    final_estimator,
     notes_html,
     read_subject,
     value_words,
@@ -114,13 +115,14 @@ def tree_rules(
     check_integers(max_leaves=(max_leaves, 1))
     subject = read_subject(model, X, output=output, scale=scale, feature_names=feature_names)
     rows, what = subject.rows, subject.output
+    if what.scale == "log-odds":
+        raise InputError('scale is "log-odds"; expected "probability" or "value"')
+    last = final_estimator(model)
+    tree = getattr(last, "tree_", None)
+    if tree is None:
+        raise InputError(f"model ends in {type(last).__name__}; expected a single decision tree")
+    said = what(rows)
     encoding = read_encoding(model, rows, as_array=what.as_array)
-    tree = getattr(encoding.estimator, "tree_", None)
-    if tree is None or what.scale == "log-odds":
-        raise InputError(
-            f'model ends in {type(encoding.estimator).__name__} with scale="{what.scale}"; '
-            f'expected a single decision tree, and scale="probability" or "value"'
-        )
     if tree.n_leaves > max_leaves:
         raise InputError(
             f"the tree has {tree.n_leaves:,} leaves; at most {max_leaves} are told (max_leaves)"
@@ -132,7 +134,7 @@ def tree_rules(
     for leaf, path in tree_paths(tree):
         here = leaves == leaf
         says = _says(tree, leaf, what)
-        off = float(np.abs(what(rows[here]) - says).max()) if here.any() else 0.0
+        off = float(np.abs(said[here] - says).max()) if here.any() else 0.0
         if off > TOLERANCE:
             raise ExplanationError(
                 f"the rules miss the model's {what.words} by up to {off:.2g} "
@@ -221,6 +223,8 @@ def _line_of(column: pd.Series, values: FloatArray) -> tuple[float, float] | Non
     if not is_number(column):
         return None
     present = column.notna().to_numpy()
+    if not present.any():
+        return None
     numbers = column[present].to_numpy(dtype=np.float64)
     slope = slope_of(numbers, values[present])
     if slope is None or slope == 0:
