@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hitl_audit.errors import ExplanationError, InputError, did_you_mean
+from hitl_audit.explanations.agreement import resolution_of
 from hitl_audit.explanations.encoding import text_columns
 from hitl_audit.explanations.explanation import Explanation
 from hitl_audit.explanations.explanation_set import ExplanationSet
@@ -25,6 +26,7 @@ from hitl_audit.explanations.raw_features import (
     sample_rows,
 )
 from hitl_audit.explanations.shap_values import ALGORITHMS, Algorithm, Attribution, shap_values
+from hitl_audit.explanations.views.asking import check_integers
 from hitl_audit.inputs import digest_frame
 
 __all__ = ["MOST_MODEL_ROWS", "explain", "explain_outputs", "model_rows"]
@@ -58,6 +60,7 @@ def explain(
     sample_around_instance: bool = False,
     training_labels: Sequence[Any] | None = None,
     max_model_rows: int = MOST_MODEL_ROWS,
+    threads: int = 1,
 ) -> Explanation:
     """Explain one output of a model for the rows of X, in raw features.
 
@@ -86,6 +89,11 @@ def explain(
             :func:`~hitl_audit.explanations.lime.lime_weights.lime_weights`.
         max_model_rows: for SHAP: about how many rows the model may be asked
             about where it must be asked (rows · background rows · coalitions).
+        threads: for SHAP values of trees, at least 1; their number does not
+            change a bit of the result.
+
+    Pairs of features: see
+    :func:`~hitl_audit.explanations.explain_interactions.explain_interactions`.
 
     Raises:
         InputError: an argument cannot be used.
@@ -93,7 +101,15 @@ def explain(
             only one that takes more than ``max_model_rows``.
     """
     started = time.perf_counter()
-    _check(method, algorithm, random_state, n_permutations, n_seeds, n_samples, max_model_rows)
+    _check_names(method, algorithm)
+    check_integers(
+        random_state=(random_state, 0),
+        n_permutations=(n_permutations, 1),
+        n_seeds=(n_seeds, 2),
+        n_samples=(n_samples, 50),
+        max_model_rows=(max_model_rows, 1),
+        threads=(threads, 1),
+    )
     rows, as_array = raw_rows(model, X, feature_names)
     what = resolve_output(model, output=output, scale=scale, as_array=as_array, rows=rows)
     if background is not None:
@@ -130,6 +146,7 @@ def explain(
             random_state=random_state,
             n_permutations=n_permutations,
             progress=progress,
+            threads=threads,
         )
         return Explanation(
             values=found.values,
@@ -137,6 +154,7 @@ def explain(
             algorithm=found.algorithm,
             exact=found.exact,
             predictions=predictions,
+            resolution=resolution_of(what, rows, predictions, base=found.base, values=found.values),
             notes=whole + found.notes,
             seconds=time.perf_counter() - started,
             **common,
@@ -244,15 +262,7 @@ def explain_outputs(
     return ExplanationSet(tuple(explain(model, X, output=label, **settings) for label in outputs))
 
 
-def _check(
-    method: str,
-    algorithm: str,
-    random_state: int,
-    n_permutations: int,
-    n_seeds: int,
-    n_samples: int,
-    max_model_rows: int,
-) -> None:
+def _check_names(method: str, algorithm: str) -> None:
     for name, value, accepted in (
         ("method", method, ("shap", "lime")),
         ("algorithm", algorithm, ALGORITHMS),
@@ -264,12 +274,3 @@ def _check(
             )
     if method == "lime" and algorithm != "auto":
         raise InputError(f'algorithm is "{algorithm}" with method "lime"; it belongs to SHAP')
-    for label, number, least in (
-        ("random_state", random_state, 0),
-        ("n_permutations", n_permutations, 1),
-        ("n_seeds", n_seeds, 2),
-        ("n_samples", n_samples, 50),
-        ("max_model_rows", max_model_rows, 1),
-    ):
-        if not isinstance(number, int | np.integer) or number < least:
-            raise InputError(f"{label} is {number!r}; expected an integer of at least {least}")

@@ -55,6 +55,11 @@ class Explanation:
         score: LIME: weighted R² of the surrogate, mean over seeds, shape (n,).
         n_seeds: LIME: number of seeds.
         runs: LIME: what each seed found.
+        resolution: SHAP: how far each prediction may lie from the exact one by
+            the model's own rounding, shape (n,); ``None`` where it is not known.
+
+    How pairs of features act together is told by
+    :func:`~hitl_audit.explanations.explain_interactions.explain_interactions`.
     """
 
     values: FloatArray
@@ -75,6 +80,7 @@ class Explanation:
     score: FloatArray | None = None
     n_seeds: int = 1
     runs: LimeWeights | None = None
+    resolution: FloatArray | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -206,6 +212,7 @@ class Explanation:
             spread=None if self.spread is None else self.spread[places],
             score=None if self.score is None else self.score[places],
             runs=None if self.runs is None else self.runs.select(places),
+            resolution=None if self.resolution is None else self.resolution[places],
         )
 
     def _places(self, rows: Any) -> npt.NDArray[np.intp]:

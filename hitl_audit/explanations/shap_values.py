@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hitl_audit.errors import ExplanationError
+from hitl_audit.explanations.agreement import TOLERANCE, disagreement, resolution_of
 from hitl_audit.explanations.encoding import Encoding, read_encoding
 from hitl_audit.explanations.model_output import ModelOutput
 from hitl_audit.explanations.shapley.attribution import Attribution, NotApplicableError
@@ -31,8 +32,6 @@ Algorithm = Literal[
     "exact",
 ]
 
-TOLERANCE = 1e-6
-SINGLE_STEPS = 8  # of the last place, for a sum over an ensemble in single precision
 EXACT_AUTO = 8  # 2**8 coalitions cost about as much as the ten permutations of 8 features
 
 
@@ -83,7 +82,6 @@ def shap_values(
         order = ["linear", "tree-interventional", agnostic]
     else:
         order = [algorithm]
-    resolution = _resolution(output, X, predictions)
     reason: NotApplicableError | None = None
     refused: list[str] = []
     for name in order:
@@ -93,8 +91,12 @@ def shap_values(
             except NotApplicableError as error:
                 reason = reason or error
                 continue
-            wrong = _disagreement(
-                found, predictions, None if "path" in name else mean_output, resolution
+            wrong = disagreement(
+                found.values,
+                found.base,
+                predictions,
+                resolution_of(output, X, predictions, base=found.base, values=found.values),
+                mean_output=None if "path" in name else mean_output,
             )
             if wrong is None:
                 joined = Attribution(
@@ -111,46 +113,6 @@ def shap_values(
     raise ExplanationError(
         "no explanation agrees with the model: " + "; ".join(dict.fromkeys([*notes, *refused]))
     )
-
-
-def _resolution(output: ModelOutput, X: pd.DataFrame, predictions: FloatArray) -> FloatArray:
-    """How far each prediction may lie from the exact one because of the model's own rounding.
-
-    XGBoost answers in single precision. On the log-odds of such a probability p a
-    step is 1 / (p(1 - p)) times as large.
-    """
-    if output.scale == "value":
-        ask, size = getattr(output.model, "predict", output.model), np.abs(predictions)
-    else:
-        ask, size = getattr(output.model, "predict_proba", output.model), np.ones(len(X))
-    rows = X.iloc[:1]
-    if np.asarray(ask(rows.to_numpy() if output.as_array else rows)).dtype != np.float32:
-        return np.full(len(X), TOLERANCE)
-    if output.scale == "log-odds":
-        size = 2 + 2 * np.cosh(predictions)  # 1 / (p(1 - p))
-    return np.maximum(TOLERANCE, SINGLE_STEPS * float(np.finfo(np.float32).eps) * size)
-
-
-def _disagreement(
-    found: Attribution,
-    predictions: FloatArray,
-    mean_output: float | None,
-    accepted: FloatArray,
-) -> str | None:
-    if not np.isfinite(found.values).all():
-        return "some of its values are not finite"
-    residual = np.abs(predictions - found.base - found.values.sum(axis=1))
-    if (residual > accepted).any():
-        worst = int(np.argmax(residual / accepted))
-        return (
-            f"its values miss the model's own output by up to {residual[worst]:.2g} "
-            f"(accepted: {accepted[worst]:.2g})"
-        )
-    if mean_output is not None:
-        off = float(np.abs(found.base - mean_output).max())
-        if off > float(accepted.max()):
-            return f"its base misses the mean output over the background by {off:.2g}"
-    return None
 
 
 def _paths(

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from hitl_audit.errors import ExplanationError, InputError
-from hitl_audit.explanations.explain import explain, model_rows
+from hitl_audit.explanations.explain import explain, explain_outputs, model_rows
 from hitl_audit.explanations.explanation import Explanation
 from hitl_audit.explanations.model_output import Scale
 
@@ -266,3 +266,16 @@ def test_boosters_go_through(X: pd.DataFrame, y: Any, library: str, form: str) -
         if form == "native":
             truth = explain(model, rows[:5], background=rows[40:70], scale=scale, algorithm="exact")
             np.testing.assert_allclose(found.values, truth.values, atol=1e-6)
+
+
+def test_the_number_of_threads_changes_no_bit(X: pd.DataFrame, y: Any) -> None:
+    forest = RandomForestClassifier(9, random_state=0).fit(X, y)
+    arguments: dict[str, Any] = {"background": X.iloc[20:50]}
+    one = explain(forest, X, **arguments)
+    three = explain(forest, X, threads=3, **arguments)
+    np.testing.assert_array_equal(one.values, three.values)
+    both = explain_outputs(forest, X, threads=2, **arguments)
+    np.testing.assert_array_equal(both[both.outputs[1]].values, one.values)
+    for wrong in (0, -1, True, 1.5):
+        with pytest.raises(InputError, match=rf"threads is {wrong!r}; expected an integer"):
+            explain(forest, X, threads=wrong, **arguments)  # type: ignore[arg-type]

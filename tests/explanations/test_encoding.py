@@ -252,3 +252,52 @@ def test_hashed_words_are_asked_of_the_model(people: People) -> None:
     found = explain(model, X.iloc[50:52], background=X.iloc[:20], scale="log-odds")
     assert found.algorithm == "exact"
     assert any("the text in note is one feature" in note for note in found.notes)
+
+
+class Counted(OneHotEncoder):
+    """Remembers the largest table it made."""
+
+    largest = 0
+
+    def transform(self, X: Any) -> Any:
+        made = super().transform(X)
+        Counted.largest = max(Counted.largest, made.shape[0] * made.shape[1])
+        return made
+
+
+def test_a_wide_encoding_is_tested_in_tables_of_bounded_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    codes = np.arange(60)[:, np.newaxis] * np.arange(1, 13) % 61
+    X = pd.DataFrame(codes.astype(str), columns=[f"c{i}" for i in range(12)])
+    y = np.arange(60) % 2
+    model = make_pipeline(Counted(sparse_output=False), LogisticRegression()).fit(X, y)
+    width = model[0].transform(X).shape[1]
+    assert width == 12 * 60
+    Counted.largest = 0
+    whole = read_encoding(model, X).source
+    assert Counted.largest == 12 * 50 * width  # all twelve at once
+    monkeypatch.setattr("hitl_audit.explanations.encoding.CELLS_AT_ONCE", 3 * 50 * width)
+    Counted.largest = 0
+    np.testing.assert_array_equal(read_encoding(model, X).source, whole)
+    assert Counted.largest == 3 * 50 * width
+
+
+@pytest.mark.parametrize("cells", [1, 400, 10**9])
+def test_a_late_mixture_is_found_in_whatever_parts(
+    monkeypatch: pytest.MonkeyPatch, cells: int
+) -> None:
+    monkeypatch.setattr("hitl_audit.explanations.encoding.CELLS_AT_ONCE", cells)
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(40, 7)), columns=list("abcdefg"))
+    X["g"] = X["g"].astype("float32")
+    X["f"] = np.arange(40) % 3
+
+    def mixing(Z: pd.DataFrame) -> pd.DataFrame:
+        assert Z.dtypes.tolist() == X.dtypes.tolist()
+        return Z.assign(b=Z["b"] + 1e-6 * Z["g"])
+
+    step = FunctionTransformer(mixing, feature_names_out="one-to-one")
+    model = make_pipeline(step, LogisticRegression()).fit(X, np.arange(40) % 2)
+    with pytest.raises(ExplanationError, match="a change of g changes columns of other features"):
+        read_encoding(model, X)

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import xgboost
 
 from hitl_audit.canonical import digest
 from hitl_audit.errors import InputError
+from hitl_audit.explanations.explain import explain
 from hitl_audit.explanations.explanation import Explanation
 from hitl_audit.explanations.trust.faithfulness import FAITHFULNESS_MEASURES, Faithfulness
 from hitl_audit.explanations.trust.quality import quality
@@ -74,6 +76,35 @@ def test_values_that_do_not_add_up_are_not_reliable() -> None:
     assert rows["reliable"].tolist() == [True, False]
     assert "no second method was compared" in rows["reason"][0]
     assert "miss the prediction by 0.1" in rows["reason"][1]
+
+
+def test_a_row_may_miss_by_what_the_models_own_rounding_allows() -> None:
+    missed = np.array([3.0 + 4e-6, 3.0 + 4e-6, 3.0 + 4e-7])
+    shap = explanation(
+        [[1.0, 2.0]] * 3, predictions=missed, resolution=np.array([5e-6, 1e-6, 1e-8])
+    )
+    rows = quality(shap).frame()
+    assert rows["additive"].tolist() == [True, False, True]
+    assert rows["reliable"].tolist() == [True, False, True]
+    assert "by 4e-06 (accepted: 1e-06)" in rows["reason"][1]
+    assert quality(shap, tolerance=1e-5).frame()["additive"].all()
+    assert not quality(replace(shap, resolution=None)).frame()["additive"][0]
+    assert quality(shap.select([2, 0])).frame()["additive"].all()
+    chosen = shap.select([1]).resolution
+    assert chosen is not None
+    assert chosen.tolist() == [1e-6]
+
+
+def test_log_odds_of_single_precision_are_reliable_as_far_as_the_model_can_say_them() -> None:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(400, 4)), columns=list("abcd"))
+    y = (X["a"] * X["b"] + X["c"] > 0).astype(int)
+    model = xgboost.XGBClassifier(n_estimators=120, max_depth=4, learning_rate=0.3).fit(X, y)
+    found = explain(model, X.iloc[:200], background=X.iloc[200:250], scale="log-odds")
+    assert np.abs(found.residual).max() > 1e-6  # what a fixed tolerance would refuse
+    assert quality(found).frame()["reliable"].all()
+    wrong = replace(found, values=found.values + 1)
+    assert not quality(wrong).frame()["additive"].any()
 
 
 def test_a_zero_has_no_sign_and_a_constant_no_rank() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +11,10 @@ import pandas as pd
 from hitl_audit.errors import InputError
 from hitl_audit.explanations.model_output import ModelOutput
 from hitl_audit.explanations.raw_features import Coding
+from hitl_audit.explanations.shapley.attribution import Attribution
+from hitl_audit.explanations.shapley.model_agnostic import counted
 
-__all__ = ["MOST_FEATURES", "InteractionValues", "interaction_values"]
+__all__ = ["MOST_FEATURES", "exact_interactions"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -21,47 +22,17 @@ MOST_FEATURES = 10
 ROWS_PER_CALL = 50_000
 
 
-@dataclass(frozen=True, eq=False)
-class InteractionValues:
-    """Pairwise interactions of each row, symmetric: (n, p, p), p raw features.
-
-    Attributes:
-        values: off the diagonal, half of what the two features do together beyond what each
-            does alone; on it, what is left of a feature's own. Rows of each
-            matrix sum to the feature's SHAP value, all of it to prediction - base.
-        base: (n,) the mean output over the background.
-        feature_names: the p raw features.
-    """
-
-    values: FloatArray
-    base: FloatArray
-    feature_names: tuple[str, ...]
-
-    def frame(self) -> pd.DataFrame:
-        """Mean absolute interaction of each pair over the rows, the strongest first."""
-        size = np.abs(self.values).mean(axis=0)
-        i, j = np.triu_indices(len(self.feature_names), k=1)
-        pairs = pd.DataFrame(
-            {
-                "feature": [self.feature_names[a] for a in i],
-                "with": [self.feature_names[b] for b in j],
-                "mean_absolute": 2 * size[i, j],
-            }
-        )
-        return pairs.sort_values("mean_absolute", ascending=False, ignore_index=True)
-
-
-def interaction_values(
-    X: pd.DataFrame, *, output: ModelOutput, background: pd.DataFrame
-) -> InteractionValues:
+def exact_interactions(
+    X: pd.DataFrame, *, output: ModelOutput, background: pd.DataFrame, progress: bool = False
+) -> Attribution:
     """Shapley interaction values (Lundberg et al. 2020, doi 10.1038/s42256-019-0138-9, eq. 3-5).
 
     Interventional: a coalition's worth is the mean output with its features from the row and
     the others from each background row. The original model is asked
-    2^p · len(background) times for each row of X.
+    2^p · len(background) times for each row of X. The values have shape (n, p, p).
 
     Raises:
-        InputError: more than 10 features, or tables of different columns.
+        InputError: more than 10 features.
         ExplanationError: the model failed.
     """
     p = X.shape[1]
@@ -70,15 +41,13 @@ def interaction_values(
             f"X has {p} columns, with 2^{p} coalitions; expected at most {MOST_FEATURES} "
             f"for exact interactions"
         )
-    if list(X.columns) != list(background.columns):
-        raise InputError("background has other columns than X; expected the same, in X's order")
     coding = Coding.of(background, X)
     rows, behind = coding.encode(X), coding.encode(background)
     inside = (np.arange(2**p)[:, np.newaxis] >> np.arange(p)) & 1 == 1
     weights = _weights(inside)
     step = max(1, ROWS_PER_CALL // len(behind))
     values = np.empty((len(X), p, p))
-    for r, row in enumerate(rows):
+    for r, row in enumerate(counted(rows, progress, "shap interactions (exact)")):
         worth = np.concatenate(
             [
                 output(
@@ -94,7 +63,7 @@ def interaction_values(
         values[r] = np.tensordot(weights, worth, axes=1)
         if r == 0:
             base = float(worth[0])
-    return InteractionValues(values, np.full(len(X), base), tuple(map(str, X.columns)))
+    return Attribution(values, np.full(len(X), base), "exact", exact=True, notes=())
 
 
 def _weights(inside: npt.NDArray[np.bool_]) -> FloatArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,10 @@ from hitl_audit.explanations.raw_features import Coding
 from hitl_audit.explanations.shapley.attribution import Attribution, NotApplicableError
 from hitl_audit.explanations.shapley.tree_ensemble import import_shap, quiet
 
-__all__ = ["EXACT_MOST", "ask_the_model"]
+__all__ = ["EXACT_MOST", "ask_the_model", "counted"]
 
 FloatArray = npt.NDArray[np.float64]
+T = TypeVar("T")
 
 EXACT_MOST = 15
 ROWS_PER_CALL = 50_000
@@ -62,7 +63,7 @@ def ask_the_model(
             explainer = _Kernel(shap, ask, behind)
         else:
             explainer = _Masking(shap, kind, ask, behind, n_permutations)
-        for i, row in enumerate(_counted(coding.encode(X), progress, f"shap ({kind})")):
+        for i, row in enumerate(counted(coding.encode(X), progress, f"shap ({kind})")):
             values[i], errors[i], base[i] = explainer(row[np.newaxis], random_state)
     words = explainer.words(p)
     exact = words is None
@@ -155,13 +156,14 @@ def _stated(errors: FloatArray) -> str:
     return f"Monte-Carlo standard error of a value about {typical:.2g}, at most {errors.max():.2g}"
 
 
-def _counted(rows: FloatArray, progress: bool, label: str) -> Iterable[FloatArray]:
+def counted(parts: Iterable[T], progress: bool, label: str) -> Iterable[T]:
+    """The same, with a progress bar if one is wanted."""
     if not progress:
-        return rows
+        return parts
     from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
-    counted: Iterable[FloatArray] = tqdm(rows, desc=label)
-    return counted
+    bar: Iterable[T] = tqdm(parts, desc=label)
+    return bar
 
 
 @contextmanager

@@ -11,10 +11,10 @@ import pandas as pd
 
 from hitl_audit.errors import ExplanationError
 from hitl_audit.explanations.encoding import Encoding
-from hitl_audit.explanations.model_output import ModelOutput
+from hitl_audit.explanations.model_output import ModelOutput, Scale
 from hitl_audit.explanations.shapley.attribution import Attribution, NotApplicableError
 
-__all__ = ["trees_by_kernel", "trees_by_shap"]
+__all__ = ["PATH_DEPENDENT", "SCALES", "split_features_note", "trees_by_kernel", "trees_by_shap"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -24,7 +24,11 @@ RESCALED = (
     "Shapley values of the probability itself"
 )
 PATH_DEPENDENT = "the background is the training rows that fell into each leaf, not a sample"
-SCALES = {"probability": "probability", "log-odds": "log_odds", "value": "raw_value"}
+SCALES: dict[Scale, str] = {
+    "probability": "probability",
+    "log-odds": "log_odds",
+    "value": "raw_value",
+}
 
 
 def trees_by_kernel(
@@ -133,19 +137,27 @@ def trees_by_shap(
         notes.append(RESCALED)
     if background is None:
         notes.append(PATH_DEPENDENT)
-    split, total = _trees_that_split_a_feature(found.trees, encoding.source)
+    split = split_features_note(found.trees, encoding.source)
     if split:
-        notes.append(
-            f"columns made from one raw feature are separate players, added up: in {split} of "
-            f"{total} trees a path tests two of them, where the sum can differ from the raw "
-            f"feature's own Shapley value"
-        )
+        notes.append(split)
     return Attribution(
         encoding.fold(found.values),
         np.full(len(X), found.base),
         "tree-path-dependent" if background is None else "tree-interventional",
         exact=not found.rescaled and not split and background is not None,
         notes=tuple(notes),
+    )
+
+
+def split_features_note(trees: Iterable[Any], source: npt.NDArray[np.intp]) -> str | None:
+    """What is lost by adding up columns of one raw feature; ``None`` where no path tests two."""
+    split, total = _trees_that_split_a_feature(trees, source)
+    if not split:
+        return None
+    return (
+        f"columns made from one raw feature are separate players, added up: in {split} of "
+        f"{total} trees a path tests two of them, where the sum can differ from the raw "
+        f"feature's own Shapley value"
     )
 
 

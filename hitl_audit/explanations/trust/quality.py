@@ -22,8 +22,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from hitl_audit.errors import InputError, did_you_mean
+from hitl_audit.explanations.agreement import TOLERANCE
 from hitl_audit.explanations.explanation import Explanation
-from hitl_audit.explanations.shap_values import TOLERANCE
 from hitl_audit.explanations.trust.faithfulness import FAITHFULNESS_MEASURES, Faithfulness
 from hitl_audit.explanations.trust.reliability import further_bars, join_reasons, reasons_per_row
 from hitl_audit.explanations.trust.row_measures import (
@@ -61,7 +61,8 @@ class ExplanationQuality:
     Attributes:
         rows: one line per row, index of the cases; see :meth:`frame`.
         k: features compared, at most p.
-        tolerance: accepted \\|residual\\|.
+        tolerance: accepted \\|residual\\|, or more where the model's own
+            rounding (``shap_explanation.resolution``) allows more.
         sign_agreement_at_least: the bar for ``reliable``.
         random_state: seed of the bootstrap.
     """
@@ -107,7 +108,8 @@ class ExplanationQuality:
     def meanings(self) -> dict[str, str]:
         """What each measure says."""
         return {
-            "additive": f"share of rows with |residual| ≤ {self.tolerance:g}",
+            "additive": f"share of rows with |residual| ≤ {self.tolerance:g}, or what the model's "
+            "own rounding allows",
             "reliable": "share of rows whose explanation counts as reliable",
             **{name: words.format(k=self.k) for name, words in MEASURES.items()},
         }
@@ -183,7 +185,8 @@ def quality(
         lime_explanation: a second one, of the same rows and output.
         k: features compared, at most p.
         sign_agreement_at_least: bar for the share of them with the same sign.
-        tolerance: accepted \\|residual\\|.
+        tolerance: accepted \\|residual\\|, or more where the model's own
+            rounding (``shap_explanation.resolution``) allows more.
         faithfulness: of ``shap_explanation``; its measures join the others.
         stability: the same.
         score_at_least: bar for LIME's R².
@@ -218,8 +221,11 @@ def quality(
         )
     k = min(k, len(shap_explanation.feature_names))
     residual = shap_explanation.residual
+    accepted = np.full(len(residual), tolerance)
+    if shap_explanation.resolution is not None:
+        accepted = np.maximum(tolerance, shap_explanation.resolution)
     rows = pd.DataFrame(
-        {"residual": residual, "additive": np.abs(residual) <= tolerance},
+        {"residual": residual, "additive": np.abs(residual) <= accepted},
         index=shap_explanation.index,
     )
     if lime_explanation is not None:
@@ -240,9 +246,9 @@ def quality(
     )
     shares = rows["sign_agreement"].tolist() if "sign_agreement" in rows else [None] * len(rows)
     reasons = [
-        join_reasons(_reason(left, share, k, sign_agreement_at_least, tolerance), *more)
-        for left, share, more in zip(
-            residual.tolist(), shares, reasons_per_row(rows, bars), strict=True
+        join_reasons(_reason(left, share, k, sign_agreement_at_least, most), *more)
+        for left, most, share, more in zip(
+            residual.tolist(), accepted.tolist(), shares, reasons_per_row(rows, bars), strict=True
         )
     ]
     rows["reliable"] = [ok for ok, _ in reasons]
@@ -303,11 +309,11 @@ def _correlation(a: FloatArray, b: FloatArray) -> FloatArray:
 
 
 def _reason(
-    residual: float, share: float | None, k: int, bar: float, tolerance: float
+    residual: float, share: float | None, k: int, bar: float, accepted: float
 ) -> tuple[bool, str]:
-    if abs(residual) > tolerance:
+    if abs(residual) > accepted:
         return False, (
-            f"the SHAP values miss the prediction by {abs(residual):.2g} (accepted: {tolerance:g})"
+            f"the SHAP values miss the prediction by {abs(residual):.2g} (accepted: {accepted:.2g})"
         )
     if share is None:
         return True, "the SHAP values add up to the prediction; no second method was compared"
