@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from hitl_audit.error_slices import find_error_slices
     from hitl_audit.errors import AuditError
     from hitl_audit.explanations.explain import explain, explain_outputs
+    from hitl_audit.explanations.explain_interactions import explain_interactions
     from hitl_audit.explanations.explanation import Explanation
     from hitl_audit.explanations.explanation_set import ExplanationSet
+    from hitl_audit.explanations.interaction_values import InteractionValues
     from hitl_audit.explanations.texts.text import explain_text
     from hitl_audit.explanations.trust.faithfulness import faithfulness
     from hitl_audit.explanations.trust.quality import quality
@@ -66,6 +68,7 @@ _HOMES = {
     "ExplanationSet": "explanations.explanation_set",
     "Finding": "findings",
     "GroupMetrics": "fairness.group_metrics",
+    "InteractionValues": "explanations.interaction_values",
     "Judgment": "review.ledger",
     "Ledger": "review.ledger",
     "Performance": "performance",
@@ -75,6 +78,7 @@ _HOMES = {
     "adverse_action_reasons": "explanations.views.reasons",
     "coefficients": "explanations.views.transparent",
     "explain": "explanations.explain",
+    "explain_interactions": "explanations.explain_interactions",
     "explain_outputs": "explanations.explain",
     "explain_text": "explanations.texts.text",
     "faithfulness": "explanations.trust.faithfulness",
@@ -109,6 +113,7 @@ __all__ = [
     "ExplanationSet",
     "Finding",
     "GroupMetrics",
+    "InteractionValues",
     "Judgment",
     "Ledger",
     "Performance",
@@ -118,6 +123,7 @@ __all__ = [
     "adverse_action_reasons",
     "coefficients",
     "explain",
+    "explain_interactions",
     "explain_outputs",
     "explain_text",
     "faithfulness",
