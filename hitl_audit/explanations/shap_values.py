@@ -11,7 +11,7 @@ import pandas as pd
 
 from hitl_audit.errors import ExplanationError
 from hitl_audit.explanations.encoding import Encoding, read_encoding
-from hitl_audit.explanations.model_output import ModelOutput
+from hitl_audit.explanations.model_output import ModelOutput, unseen_categories_allowed
 from hitl_audit.explanations.shapley.attribution import Attribution, NotApplicableError
 from hitl_audit.explanations.shapley.linear_values import linear_closed_form, logistic_probability
 from hitl_audit.explanations.shapley.model_agnostic import ask_the_model
@@ -124,7 +124,9 @@ def _resolution(output: ModelOutput, X: pd.DataFrame, predictions: FloatArray) -
     else:
         ask, size = getattr(output.model, "predict_proba", output.model), np.ones(len(X))
     rows = X.iloc[:1]
-    if np.asarray(ask(rows.to_numpy() if output.as_array else rows)).dtype != np.float32:
+    with unseen_categories_allowed():
+        answer = np.asarray(ask(rows.to_numpy() if output.as_array else rows))
+    if answer.dtype != np.float32:
         return np.full(len(X), TOLERANCE)
     if output.scale == "log-odds":
         size = 2 + 2 * np.cosh(predictions)  # 1 / (p(1 - p))
