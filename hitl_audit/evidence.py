@@ -7,6 +7,7 @@ digests, no rows of people.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -333,11 +334,15 @@ class Evidence:
     chosen: Alternative | None = None
     format: Literal["hitl-audit/evidence/v1"] = "hitl-audit/evidence/v1"
 
-    def to_bytes(self) -> bytes:
-        """The evidence document: canonical JSON (RFC 8785)."""
+    @cached_property
+    def _bytes(self) -> bytes:
         return canonical_bytes(self)
 
-    @property
+    def to_bytes(self) -> bytes:
+        """The evidence document: canonical JSON (RFC 8785)."""
+        return self._bytes
+
+    @cached_property
     def digest(self) -> Digest:
         """SHA-256 of :meth:`to_bytes`."""
         return digest_bytes(self.to_bytes())

@@ -25,6 +25,7 @@ from hitl_audit.evidence import Evidence, read_evidence
 from hitl_audit.mitigators.paired import MEASURES
 from hitl_audit.plan import AuditPlan
 from hitl_audit.plan_sections import AlternativesSection
+from hitl_audit.profiles.loader import list_profiles, load_profile
 from hitl_audit.report.compose import compose
 from hitl_audit.report.document import Note, Section, Table
 
@@ -147,6 +148,16 @@ def test_the_profile_is_computed_by_its_rules(evidence: Evidence, scores: pd.Dat
     shown = section(evidence, "profiles")
     warnings = [b.text for b in shown.blocks if isinstance(b, Note) and b.tone == "warning"]
     assert any("no effects test" in text for text in warnings)
+
+
+def test_requirements_point_to_sections_that_exist(evidence: Evidence) -> None:
+    titles = {s.title for s in compose(evidence, generated=evidence.created).sections}
+    for name in list_profiles():
+        for requirement in load_profile(name).requirements:
+            place = requirement.answered_in
+            assert place.startswith("Not in this document") or any(
+                title.startswith(place) for title in titles
+            ), place
 
 
 def test_every_part_says_where_it_came_from(evidence: Evidence) -> None:

@@ -236,7 +236,10 @@ def test_more_rows_than_are_explained(clock: Clock) -> None:
     assert results.lime is not None
     assert len(results.explanation.values) < 3000
     assert tuple(results.case_explanation.index) == results.sample.case_ids
-    assert tuple(results.lime.index) == results.sample.case_ids
+    assert set(results.lime.index) <= set(results.explanation.index)
+    assert results.quality is not None
+    assert tuple(results.quality.rows.index) == results.sample.case_ids
+    assert results.quality.rows["sign_agreement"].notna().all()
 
 
 def test_kept_results_are_read_again_for_the_review(
