@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -11,6 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from hitl_audit.alternatives import Alternative
@@ -99,6 +100,15 @@ class Audit:
         beside = sensitive.to_frame() if isinstance(sensitive, pd.Series) else sensitive
         if isinstance(beside, str):
             beside = [beside]
+        if beside is not None and not isinstance(beside, Iterable):
+            raise InputError(
+                f"sensitive is a {type(beside).__name__}; expected names of columns of X, a "
+                "DataFrame or a Series"
+            )
+        if np.ndim(y) != 1:
+            raise InputError(f"y has shape {np.shape(y)}; expected one value per row of X")
+        if ids is not None and not hasattr(ids, "__len__"):
+            raise InputError(f"ids is a {type(ids).__name__}; expected one value per row of X")
         names = None if beside is None else [str(c) for c in beside]
         self.plan = _plan_for(plan, names, y)
         if names is not None and set(names) != set(self.plan.data.sensitive):
@@ -456,6 +466,11 @@ def _plan_for(
     if isinstance(plan, AuditPlan):
         return plan
     if plan is not None:
+        if not isinstance(plan, str | Path):
+            raise PlanError(
+                f"plan is a {type(plan).__name__}; expected an AuditPlan (AuditPlan.from_dict "
+                "makes one) or the path of an audit.toml"
+            )
         path = Path(plan)
         if not path.is_file():
             raise PlanError(f'plan is "{path}"; expected the path of an audit.toml')

@@ -193,6 +193,10 @@ def verify(
             than 512 MB, or an entry of ``trust`` is neither.
     """
     trusted = read_trust(trust)
+    if not isinstance(path, str | Path):
+        raise VerificationError(
+            f"path is a {type(path).__name__}; expected the path of a PDF or of an audit's folder"
+        )
     given = Path(path)
     case = _Case(_read(given), given if given.is_dir() else None, trusted, now())
     checks: list[Check] = []

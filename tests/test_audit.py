@@ -13,7 +13,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from hitl_audit.audit import Audit, report_from
-from hitl_audit.errors import InputError, PlanError, ReportError, SigningError
+from hitl_audit.errors import AuditError, InputError, PlanError, ReportError, SigningError
 from hitl_audit.evidence import read_evidence
 from hitl_audit.plan import AuditPlan
 from hitl_audit.signing.keys import generate_key
@@ -68,6 +68,26 @@ def test_three_lines_without_a_plan(
     assert list(results.inputs.X.columns) == ["income", "debt"]
     assert report.pdf.startswith(b"%PDF-1.7")
     assert list(tmp_path.iterdir()) == []  # nothing is written unless asked for
+    assert repr(report).startswith("<AuditReport Model audit, HA-")
+    assert repr(report).endswith("Compliance officer open>")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sensitive": 5}, "sensitive is a int; expected names of columns"),
+        ({"y": None}, r"y has shape \(\); expected one value per row"),
+        ({"y": np.zeros((400, 2))}, r"y has shape \(400, 2\)"),
+        ({"ids": 5}, "ids is a int; expected one value per row"),
+        ({"plan": {}}, "plan is a dict; expected an AuditPlan"),
+    ],
+)
+def test_the_wrong_kind_of_argument_is_named(
+    model: Any, people: pd.DataFrame, change: dict[str, Any], words: str
+) -> None:
+    given = {"y": people["good"], "sensitive": ["sex"]} | change
+    with pytest.raises(AuditError, match=words):
+        Audit(model, people, given.pop("y"), **given)
 
 
 def test_a_run_registers_the_plan_first_and_keeps_everything(audit: Audit, tmp_path: Path) -> None:

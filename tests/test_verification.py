@@ -749,6 +749,9 @@ def test_every_truncation_is_invalid(once: bytes, check: Run) -> None:
 
 
 def test_nothing_to_verify_is_an_error(tmp_path: Path) -> None:
+    nothing: Any = None
+    with pytest.raises(VerificationError, match="path is a NoneType; expected the path of a PDF"):
+        verify(nothing)
     for path, words in (
         (tmp_path / "none.pdf", "no such file"),
         (tmp_path, r"folder without report\.pdf"),

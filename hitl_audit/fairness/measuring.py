@@ -135,6 +135,10 @@ def named_reference(counts: GroupCounts, reference: Mapping[str, Any]) -> dict[s
     Raises:
         InputError: an unknown attribute or group, or the group of missing values.
     """
+    if not isinstance(reference, Mapping):
+        raise InputError(
+            f"reference is {reference!r}; expected a mapping from attributes to groups"
+        )
     for attribute, group in reference.items():
         accept("reference", attribute, counts.attributes)
         known = [name for (name,) in counts.by([attribute]).groups if name != UNKNOWN]

@@ -138,6 +138,10 @@ def _key(case_id: str, random_state: int) -> str:
 
 
 def _ids(frame_or_ids: Any) -> list[str]:
+    if not hasattr(frame_or_ids, "__iter__"):
+        raise InputError(
+            f"sample: the cases are a {type(frame_or_ids).__name__}; expected a table or their ids"
+        )
     is_frame = hasattr(frame_or_ids, "iloc")
     ids = [str(row) for row in (frame_or_ids.index if is_frame else frame_or_ids)]
     if len(set(ids)) < len(ids):

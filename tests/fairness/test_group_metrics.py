@@ -391,6 +391,7 @@ def test_a_group_named_like_markup_stays_text() -> None:
         ({"y_true": [], "y_pred": []}, "y_true is empty"),
         ({"metrics": ["selction_rate"]}, 'did you mean "selection_rate"'),
         ({"metrics": []}, "metrics is empty"),
+        ({"reference": "a"}, "reference is 'a'; expected a mapping from attributes to groups"),
         ({"reference": {"group": "z"}}, 'reference of group is "z"; accepted: a, b'),
         ({"reference": {"grp": "a"}}, 'did you mean "group"'),
         ({"confidence": 95}, "confidence is 95"),

@@ -115,6 +115,7 @@ def test_frame_has_one_row_per_case() -> None:
         ({"n": 4}, "got n=4, expected 1 to 3"),
         ({"n": 0}, "got n=0, expected 1 to 3"),
         ({"frame_or_ids": ["a", "b", "a"]}, 'case id "a" occurs more than once'),
+        ({"frame_or_ids": None}, "the cases are a NoneType; expected a table or their ids"),
         ({"strata": [1, 2, 3]}, 'strata go with design "stratified"'),
         ({"design": "stratified"}, 'strata go with design "stratified"'),
         ({"design": "stratified", "strata": [1, 2]}, "got 2 strata labels, expected 3"),
