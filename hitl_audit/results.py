@@ -47,6 +47,22 @@ from hitl_audit.review.sampling import CaseSample, sample_cases
 
 __all__ = ["AuditResults", "Progress", "read_results", "read_sample", "run_audit"]
 
+FINDING_COLUMNS = (
+    "finding",
+    "criterion",
+    "by",
+    "group",
+    "reference",
+    "compare",
+    "value",
+    "low",
+    "high",
+    "n",
+    "p_value",
+    "p_adjusted",
+    "status",
+    "n_needed",
+)
 Progress = Callable[[str, float], None]
 
 
@@ -133,7 +149,7 @@ class AuditResults:
             for finding in self.findings
             for verdict in finding.verdicts
         ]
-        return pd.DataFrame(rows).astype({"n_needed": "Int64"}) if rows else pd.DataFrame()
+        return pd.DataFrame(rows, columns=list(FINDING_COLUMNS)).astype({"n_needed": "Int64"})
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Case-level tables that stay in the audit folder: scores, attributions."""

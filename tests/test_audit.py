@@ -85,7 +85,7 @@ def test_three_lines_without_a_plan(
 def test_the_wrong_kind_of_argument_is_named(
     model: Any, people: pd.DataFrame, change: dict[str, Any], words: str
 ) -> None:
-    given = {"y": people["good"], "sensitive": ["sex"]} | change
+    given: dict[str, Any] = {"y": people["good"], "sensitive": ["sex"]} | change
     with pytest.raises(AuditError, match=words):
         Audit(model, people, given.pop("y"), **given)
 

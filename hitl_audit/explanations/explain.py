@@ -257,7 +257,7 @@ def explain_outputs(
     rows, as_array = raw_rows(model, X, settings.get("feature_names"))
     if outputs is None:
         outputs = output_labels(model, scale=settings.get("scale"), as_array=as_array, rows=rows)
-    elif isinstance(outputs, str) or not len(outputs):
+    elif isinstance(outputs, str) or not hasattr(outputs, "__len__") or not len(outputs):
         raise InputError(f"outputs is {outputs!r}; expected a list of at least one output")
     return ExplanationSet(tuple(explain(model, X, output=label, **settings) for label in outputs))
 
@@ -268,9 +268,10 @@ def _check_names(method: str, algorithm: str) -> None:
         ("algorithm", algorithm, ALGORITHMS),
     ):
         if value not in accepted:
+            shown = f'"{value}"' if isinstance(value, str) else repr(value)
             raise InputError(
-                f'{name} is "{value}"; accepted: {", ".join(accepted)}'
-                f"{did_you_mean(value, accepted)}"
+                f"{name} is {shown}; accepted: {', '.join(accepted)}"
+                f"{did_you_mean(str(value), accepted)}"
             )
     if method == "lime" and algorithm != "auto":
         raise InputError(f'algorithm is "{algorithm}" with method "lime"; it belongs to SHAP')

@@ -173,7 +173,11 @@ def resolve_output(
             raise InputError(f"model is {kind}; expected predict, or a callable")
         return _value(model, output, _columns(model, rows, scale, as_array=as_array), as_array)
     if not (hasattr(model, "predict_proba") or callable(model)):
-        hint = '; a regressor is explained with scale="value"' if hasattr(model, "predict") else ""
+        hint = ""
+        if hasattr(model, "classes_") and hasattr(model, "decision_function"):
+            hint = "; its decision_function can be explained: pass model.decision_function"
+        elif hasattr(model, "predict"):
+            hint = '; a regressor is explained with scale="value"'
         raise InputError(f"model is {kind}; expected predict_proba, or a callable{hint}")
     checked: Scale = "probability" if scale == "probability" else "log-odds"
     known = hasattr(model, "classes_")

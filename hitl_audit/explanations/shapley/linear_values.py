@@ -18,6 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 
 ENUMERATED = 10  # features with a coefficient, up to which all coalitions are cheapest
 WIDEST = 300.0  # log-odds; the number of waves grows with their range
+WAVES_AT_ONCE = 4_000_000
 PRECISION = 1e-12
 
 
@@ -91,15 +92,21 @@ def _by_waves(terms: FloatArray, behind: FloatArray, intercept: float) -> FloatA
     omega = np.arange(1, tail / math.pi * period / (2 * math.pi), 2) * 2 * math.pi / period
     height = 4 * math.pi / (period * np.sinh(math.pi * omega))
     phi = np.zeros(terms.shape)
-    add_logistic(
-        np.ascontiguousarray(terms),
-        np.ascontiguousarray(behind),
-        intercept,
-        omega,
-        height,
-        gauss_legendre((terms.shape[1] + 1) // 2),
-        phi,
-    )
+    together = max(1, WAVES_AT_ONCE // (terms.shape[1] * len(omega)))
+    for start in range(0, len(behind), together):
+        part = np.ascontiguousarray(behind[start : start + together])
+        angles = part[:, :, np.newaxis] * omega
+        add_logistic(
+            np.ascontiguousarray(terms),
+            part,
+            np.cos(angles),
+            np.sin(angles),
+            intercept,
+            omega,
+            height / len(behind),
+            gauss_legendre((terms.shape[1] + 1) // 2),
+            phi,
+        )
     return phi
 
 

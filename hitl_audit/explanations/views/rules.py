@@ -91,8 +91,8 @@ class Rule:
             f"{self.coverage:.1%} of {self.n_rows:,} real rows"
         )
         bar = "" if self.holds else (
-            f". It does not clear the bar of {self.precision_at_least:.0%}, so it must not be read "
-            f"as the reason"
+            f". The lower end does not clear the bar of {self.precision_at_least:.0%}, so it must "
+            f"not be read as the reason"
         )  # fmt: skip
         return f"{when}, the model says {self.decision} {numbers}{bar}."
 
