@@ -43,7 +43,9 @@ def findings_words(evidence: Evidence) -> str:
     for finding in evidence.findings:
         lines.append(f"{finding.id}  {MARKS[finding.status]}")
         lines.append(_paragraph(finding.words, "    "))
-        open_ = [v for v in finding.verdicts if v.status is not Status.MET]
+        open_ = [
+            v for v in finding.verdicts if v.status is not Status.MET and v.words != finding.words
+        ]
         lines += [_paragraph(f"· {v.words}", "      ") for v in open_[:3]]
         if len(open_) > 3:
             lines.append(f"      · and {len(open_) - 3} more groups; see the document")
