@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hitl_audit.alternatives import Alternative
-from hitl_audit.analyses import TrainingRows, check_analyses, training_rows
+from hitl_audit.analyses import check_analyses
 from hitl_audit.canonical import canonical_bytes
 from hitl_audit.choice import choose, read_choice
 from hitl_audit.dossier import Dossier
@@ -37,6 +37,7 @@ from hitl_audit.review.words import value_words
 from hitl_audit.signing.contents import attachments
 from hitl_audit.signing.keys import SigningKey
 from hitl_audit.signing.pdf import FieldState, signature_fields
+from hitl_audit.training import TrainingRows, training_rows
 
 if TYPE_CHECKING:
     from hitl_audit.widgets.judge import JudgeWidget

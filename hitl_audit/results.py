@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 from threadpoolctl import threadpool_limits
 
-from hitl_audit.analyses import TrainingRows, analyse, check_analyses, sources
+from hitl_audit.analyses import analyse, check_analyses, sources
 from hitl_audit.canonical import Digest, plain, utc_text
 from hitl_audit.errors import InputError, PlanError
 from hitl_audit.evidence import (
@@ -44,6 +44,7 @@ from hitl_audit.plan import AuditPlan, PlanLock
 from hitl_audit.profiles.loader import Profile
 from hitl_audit.review.oversight import summarise
 from hitl_audit.review.sampling import CaseSample, sample_cases
+from hitl_audit.training import TrainingRows
 
 __all__ = ["AuditResults", "Progress", "read_results", "read_sample", "run_audit"]
 

@@ -44,6 +44,7 @@ FLOORS = {
     "dossier": 3,
     "evidence": 3,
     "analyses": 3,
+    "training": 2,
     "explaining": 3,
     "results": 3,
     "verification": 3,
