@@ -39,7 +39,7 @@ from hitl_audit.fairness.profile_tables import (
 from hitl_audit.fairness.proxies import ProxyStrengths, proxy_strength
 from hitl_audit.fairness.stratified import StratifiedComparison
 from hitl_audit.groups import UNKNOWN
-from hitl_audit.inputs import AuditInputs, digest_frame
+from hitl_audit.inputs import AuditInputs
 from hitl_audit.mitigation import METHODS, MitigationComparison, mitigate
 from hitl_audit.plan import AuditPlan
 from hitl_audit.plan_sections import PlanSection, ProfileSection
@@ -224,11 +224,15 @@ def analyse(
 
 
 def sources(
-    made: Analyses, inputs: AuditInputs, plan: AuditPlan, training: TrainingRows | None
+    made: Analyses,
+    inputs: AuditInputs,
+    plan: AuditPlan,
+    profiles: Sequence[Profile],
+    training: TrainingRows | None,
 ) -> tuple[Provenance, ...]:
     """Where each part came from: enough to compute it again."""
     data, seed = inputs.data_digest, plan.seed
-    fitted = {} if training is None else {"training_digest": digest_frame(training.X)}
+    fitted = {} if training is None else {"training_digest": training.digest}
     parts: list[tuple[str, object, str, dict[str, Any]]] = [
         ("contributions", made.contributions, "fairness.gap.gap_contributions", _said(plan.gaps)),
         ("proxies", made.proxies, "fairness.proxies.proxy_strength", {}),
@@ -258,12 +262,10 @@ def sources(
             (
                 f"profiles.{section.id}",
                 section,
-                f"fairness.profile_tables.{_COMPUTED_BY[found.tables.profile]}"
-                if found.tables.profile in _COMPUTED_BY
-                else "fairness.profile_tables",
-                {**_said(section), "profile_digest": found.digest},
+                f"fairness.profile_tables.{_COMPUTED_BY[profile.computation.tables]}",
+                {**_said(section), "profile_digest": profile.digest},
             )
-            for section, found in zip(plan.profiles, made.profiles, strict=True)
+            for section, profile in zip(plan.profiles, profiles, strict=True)
         ),
     ]
     return tuple(

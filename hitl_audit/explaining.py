@@ -8,13 +8,14 @@ from typing import Any, cast
 
 import pandas as pd
 
-from hitl_audit.evidence import GroupQuality, QualityGap, QualityMeasure
+from hitl_audit.canonical import plain
+from hitl_audit.evidence import GroupQuality, Provenance, QualityGap, QualityMeasure
 from hitl_audit.explanations.explain import explain
 from hitl_audit.explanations.explanation import Explanation
 from hitl_audit.explanations.raw_features import sample_rows
 from hitl_audit.explanations.trust.faithfulness import Faithfulness, faithfulness
 from hitl_audit.explanations.trust.quality import ExplanationQuality, quality
-from hitl_audit.explanations.trust.stability import Stability, stability
+from hitl_audit.explanations.trust.stability import STABILITY_MEASURES, Stability, stability
 from hitl_audit.explanations.views.asking import read_subject
 from hitl_audit.inputs import AuditInputs
 from hitl_audit.plan import AuditPlan
@@ -30,6 +31,7 @@ LIME_ROWS = 5000
 LIME_EXPLAINED = 500
 # Of these the model is asked some thousand times a case.
 MEASURED_CASES = 60
+FAITHFULNESS_DRAWS: dict[str, Any] = {"n_background": 10, "n_random": 5}
 BY_GROUP = ("reliable", "sign_agreement", "spearman", "score", "instability")
 """The measures that are compared between groups; the others are on few cases."""
 
@@ -55,6 +57,31 @@ class Explained:
     by_group: tuple[GroupQuality, ...]
     gaps: tuple[QualityGap, ...]
     notes: tuple[str, ...]
+
+    def sources(self, inputs: AuditInputs, plan: AuditPlan) -> tuple[Provenance, ...]:
+        """Where the measures of trust came from: enough to compute them again."""
+        k, measured = plan.explain.top, {q.measure for q in self.measures}
+        few = {"k": k, "cases": MEASURED_CASES, "background": plan.explain.background}
+        parts: tuple[tuple[str, bool, dict[str, Any]], ...] = (
+            (
+                "quality",
+                bool(measured),
+                {"k": k, "sign_agreement_at_least": plan.explain.sign_agreement_at_least},
+            ),
+            ("faithfulness", "pgi" in measured, {**few, **FAITHFULNESS_DRAWS}),
+            ("stability", bool(measured & set(STABILITY_MEASURES)), few),
+        )
+        return tuple(
+            Provenance(
+                f"explanation_quality.{name}",
+                f"hitl_audit.{name}",
+                plain(said),
+                inputs.data_digest,
+                plan.seed,
+            )
+            for name, made, said in parts
+            if made
+        )
 
 
 def explanations(
@@ -104,12 +131,19 @@ def explanations(
     if lime is not None:
         inside = cases.index.isin(lime.index).all()
         case_lime = lime.select(list(cases.index)) if inside else tell_lime(cases)
-    bars = plan.explain.bars
-    few = judged if bars else judged.select(list(judged.index[:MEASURED_CASES]))
-    few_lime = None if case_lime is None else case_lime.select(list(few.index))
-    faithful = _faithfulness(few, scored, background, plan, common)
-    stable = _stability(few, few_lime, tell_shap, background, inputs, plan)
     compared = shap if lime is None else shap.select(list(lime.index))
+    # Review cases may be drawn with unequal chances, so what is averaged is drawn at random.
+    drawn = list(sample_rows(compared.data, MEASURED_CASES, random_state=plan.seed).index)
+    few = compared.select(drawn)
+    faithful = _faithfulness(few, scored, background, plan, common)
+    stable = _stability(
+        few, None if lime is None else lime.select(drawn), tell_shap, background, inputs, plan
+    )
+    bars = plan.explain.bars
+    further: dict[str, Any] = dict(bars)
+    if bars:
+        further["faithfulness"] = _faithfulness(judged, scored, background, plan, common)
+        further["stability"] = _stability(judged, case_lime, tell_shap, background, inputs, plan)
     agreed = _quality(compared, lime, plan)
     by_group, gaps = _by_group(agreed, inputs.sensitive.loc[compared.index], plan)
     how = "both methods explained, drawn at random" if lime is not None else "SHAP explained"
@@ -118,7 +152,7 @@ def explanations(
     ]
     if stable is not None:
         varied = "; ".join(stable.notes)
-        notes.append(f"Stability was measured on {len(few.index):,} review cases: {varied}.")
+        notes.append(f"Stability was measured on {len(drawn):,} of them: {varied}.")
     if plan.explain.stability and judged.algorithm in MODEL_AGNOSTIC:
         notes.append(
             "Stability over backgrounds and under noise was not measured: explaining this model "
@@ -128,14 +162,7 @@ def explanations(
         shap=shap,
         lime=lime,
         case_shap=judged,
-        case_quality=_quality(
-            judged,
-            case_lime,
-            plan,
-            faithfulness=faithful if bars else None,
-            stability=stable if bars else None,
-            **bars,
-        ),
+        case_quality=_quality(judged, case_lime, plan, **further),
         measures=tuple(
             measure
             for part in (agreed, faithful, stable)
@@ -183,8 +210,7 @@ def _faithfulness(
         subject.output,
         background,
         k=min(plan.explain.top, len(few.feature_names) - 1),
-        n_background=10,
-        n_random=5,
+        **FAITHFULNESS_DRAWS,
         random_state=plan.seed,
     )
 

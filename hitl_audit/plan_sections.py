@@ -326,7 +326,8 @@ class ExplainSection(PlanSection):
     over seeds (``instability_at_most``), the spread over backgrounds, the
     change under small noise, the share of random rankings that do worse. The
     cases that people judge are always explained, so that none is shown
-    unchecked. ``faithfulness`` and ``stability`` are measured on them.
+    unchecked. ``faithfulness`` and ``stability`` are measured on cases drawn at
+    random, and on the judged ones where a bar asks for it.
     """
 
     methods: tuple[Literal["shap", "lime"], ...] = ("shap", "lime")

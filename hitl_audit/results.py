@@ -397,7 +397,8 @@ def run_audit(
     explained = [e for e in (made.shap, made.lime) if e is not None]
     provenance = (
         *_provenance(inputs, sample, past, explained, performance_args, fairness_args),
-        *sources(looked_into, inputs, plan, training),
+        *sources(looked_into, inputs, plan, profiles, training),
+        *made.sources(inputs, plan),
     )
     evidence = Evidence(
         started=started,

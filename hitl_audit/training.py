@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hitl_audit.canonical import Digest
 from hitl_audit.errors import InputError, did_you_mean
-from hitl_audit.inputs import AuditInputs
+from hitl_audit.inputs import AuditInputs, digest_frame
 from hitl_audit.plan import AuditPlan
 
 __all__ = ["TrainingRows", "training_rows"]
@@ -24,6 +25,14 @@ class TrainingRows:
     y: npt.NDArray[np.int64]
     sensitive: pd.DataFrame
     notes: tuple[str, ...]
+
+    @property
+    def digest(self) -> Digest:
+        """Of inputs, outcomes and groups together."""
+        outcome = pd.DataFrame({"recorded:": self.y})
+        return digest_frame(
+            pd.concat([self.X, outcome, self.sensitive.add_prefix("sensitive:")], axis=1)
+        )
 
 
 def training_rows(

@@ -321,6 +321,8 @@ def test_a_profile_of_ones_own_that_was_superseded(
     )
     (record,) = results.analyses.profiles
     assert "superseded by house rules 2" in record.tables.warning
+    made_by = {p.part: p.function for p in results.evidence.provenance}
+    assert made_by["analyses.profiles.house.toml"].endswith("disparate_impact_tables")
     table = next(
         b
         for b in section(results.evidence, "profiles").blocks

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
+import hitl_audit
 from hitl_audit.audit import Audit
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import PlanError
@@ -93,6 +94,15 @@ def test_every_group_is_told_how_well_it_is_explained(evidence: Evidence) -> Non
     assert low is not None
     assert race.value == pytest.approx(high - low)
     assert race.p_value is not None
+
+
+def test_the_measures_of_trust_say_where_they_came_from(evidence: Evidence) -> None:
+    parts = {p.part: p for p in evidence.provenance}
+    for name in ("quality", "faithfulness", "stability"):
+        found = parts[f"explanation_quality.{name}"]
+        assert callable(getattr(hitl_audit, name))
+        assert found.function == f"hitl_audit.{name}"
+        assert found.data_digest == evidence.data.digest
 
 
 def test_the_document_shows_them(evidence: Evidence) -> None:
