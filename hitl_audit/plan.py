@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 
 from hitl_audit.canonical import Digest, digest_bytes, utc_text
 from hitl_audit.errors import PlanError, did_you_mean
+from hitl_audit.plan_review import ReviewSection
 from hitl_audit.plan_sections import (
     HIGHER_IS_BETTER,
     AlternativesSection,
@@ -33,7 +34,6 @@ from hitl_audit.plan_sections import (
     ModelSection,
     PlanSection,
     ProfileSection,
-    ReviewSection,
     Role,
     ThresholdsSection,
 )
