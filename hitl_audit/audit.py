@@ -250,10 +250,17 @@ class Audit:
         are the ones they were made with; what only a run keeps (LIME's values)
         is then ``None``.
         """
+        if self.has_results and self._results is not None:
+            return self._results
+        return self.run()
+
+    @property
+    def has_results(self) -> bool:
+        """Are there results of this plan, model and data, without running anything?"""
         if self._results is None and self._dossier is not None:
             self._results = _kept_results(self, self._dossier)
             self._lock = self._dossier.lock() if self._results else None
-        return self._results or self.run()
+        return self._results is not None
 
     # --- people ---
 

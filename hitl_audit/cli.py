@@ -188,6 +188,60 @@ def run(folder: Path, reregister: str, as_json: bool) -> int:
 
 @main.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--reviewer", metavar="NAME", default="", help="Who judges; else the page asks.")
+@click.option("--role", default="domain expert", show_default=True, help="As what.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Default: a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option(
+    "--user-header",
+    metavar="HEADER",
+    default="",
+    help="A proxy says in this header who signed in; it must strip the browsers' own.",
+)
+@click.option("--base-url", default="/", show_default=True, help="Path under which a proxy has it.")
+@click.option("--no-browser", is_flag=True, help="Do not open the page on this machine.")
+@click.option("--no-preheat", is_flag=True, help="Save memory: start kernels only when asked.")
+@as_json
+@_command
+def review(
+    folder: Path,
+    reviewer: str,
+    role: str,
+    port: int,
+    host: str,
+    user_header: str,
+    base_url: str,
+    no_browser: bool,
+    no_preheat: bool,
+    as_json: bool,
+) -> int:
+    """Serve the page on which people judge cases, until Ctrl-C."""
+    from hitl_audit.review_app.server import ReviewServer, serve_review
+
+    def say(server: ReviewServer) -> None:
+        if as_json:
+            _json({"address": server.address, "folder": str(server.folder)})
+        else:
+            _say(f"The review page of {folder} is at\n\n  {server.address}\n")
+            _say("Whoever has this address can judge. Every answer is saved at once; stop: Ctrl-C.")
+
+    serve_review(
+        folder,
+        reviewer=reviewer,
+        role=role,
+        host=host,
+        port=port,
+        user_header=user_header,
+        base_url=base_url,
+        preheat=not no_preheat,
+        open_browser=not (no_browser or as_json),
+        say=say,
+    )
+    return 0
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--replace", is_flag=True, help="Replace a report that is already signed.")
 @as_json
 @_command

@@ -53,6 +53,7 @@ FLOORS = {
     "report": 4,
     "widgets": 5,
     "audit": 6,
+    "review_app": 7,
     "demo": 7,
     "start": 8,
     "words": 8,
