@@ -286,6 +286,10 @@ function render({ model, el }) {
   model.on("change:view", onView);
   model.on("msg:custom", receive);
   draw(false);
+  // On a page of its own nothing else has the focus, and keys would go nowhere.
+  requestAnimationFrame(() => {
+    if (document.activeElement === document.body) nodes.question.focus({ preventScroll: true });
+  });
   for (const message of outbox()) post(message);
   return () => {
     clearTimeout(lostTimer);
