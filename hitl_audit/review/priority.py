@@ -250,8 +250,8 @@ def protected_flip(decisions: Any, flipped: Any) -> Scores:
             f"priority: decisions have shape {before.shape} and flipped {np.shape(flipped)}; "
             "expected (rows,) and (rows,) or (rows, alternatives)"
         )
-    turned: Scores = np.asarray(after != before[:, np.newaxis]).any(axis=1).astype(np.float64)
-    return turned
+    turned = np.asarray(after != before[:, np.newaxis])
+    return np.asarray(turned.any(axis=1), dtype=np.float64)
 
 
 def counterfactual_nearness(distances: Any, *, scale: float | None = None) -> Scores:
