@@ -29,6 +29,7 @@ __all__ = [
     "ordinal_alpha",
     "ordinal_replicates",
     "pair_weights",
+    "specific_agreement",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -138,6 +139,30 @@ def conger(codes: IntArray, weights: FloatArray, *, divisor: int = 1) -> Estimat
         slope[there] += n / rated[g] * (towards[g, codes[there, g]] - mean[g])
         counts[np.arange(n), codes[:, g]] += 1
     return _corrected(counts[:, :q], weights, expected, 2 * slope / (r * (r - 1)), divisor=divisor)
+
+
+def specific_agreement(given: FloatArray, ratings: FloatArray) -> tuple[float | None, float, int]:
+    """Where one rater gave a category, the chance that another rater of the unit gave it too.
+
+    A ratio of two sums over units, linearised as such.
+
+    Args:
+        given: (n,) ratings of this category of each unit.
+        ratings: (n,) all ratings of each unit.
+
+    Returns:
+        The value, ``None`` if nobody gave it to a unit with two ratings; its
+        standard error; and the number of such units.
+    """
+    there = (ratings > 1) & (given > 0)
+    given, ratings = given[there], ratings[there]
+    n = len(given)
+    if n < 2:
+        return None, 0.0, n
+    both = given * (given - 1) / (ratings - 1)
+    value = float(both.sum() / given.sum())
+    error = _error((both - value * given) / given.mean(), n * (n - 1))
+    return value, error or 0.0, n
 
 
 def alpha(counts: FloatArray, weights: FloatArray) -> Estimate:

@@ -73,7 +73,7 @@ def reading(
     if name == "Krippendorff's alpha":
         says = (
             f"Disagreement ({level} distances) is {1 - value:.0%} of what answers dealt out at "
-            f"random would give{_interval(found, confidence)}."
+            f"random would give; alpha {value:.2f}{_interval(found, confidence)}."
         )
     else:
         chance = _CHANCE[name]
@@ -81,13 +81,13 @@ def reading(
         if value < 0:
             says = (
                 f"Observed agreement of {observed:.1%} is below the {expected:.1%} "
-                f"expected by chance {chance}{more}{_interval(found, confidence)}."
+                f"expected by chance {chance}{more}; {value:.2f}{_interval(found, confidence)}."
             )
         else:
             says = (
                 f"Observed agreement is {observed:.1%}, and {expected:.1%} were expected by chance "
                 f"{chance}{more}: of the rest, {value:.0%} was reached"
-                f"{_interval(found, confidence)}."
+                f"{_interval(found, confidence, percent=True)}."
             )
     if found.low is not None and found.high is not None and found.low <= 0 <= found.high:
         says += " The interval includes 0: agreement beyond chance is not shown."
