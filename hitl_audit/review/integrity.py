@@ -63,7 +63,8 @@ class Checkpoint:
     Attributes:
         size: number of events.
         root: RFC 6962 Merkle tree hash over the bodies of all events.
-        chain_head: the last link of the hash chain.
+        chain_head: the last link of the hash chain; ``""`` where only the root is
+            known, which fixes it.
     """
 
     size: int
@@ -163,7 +164,7 @@ def checkpoint_problems(rows: Sequence[Row], checkpoint: Checkpoint, *, chained:
             f"{size - len(rows)} were removed" + (", cut from the end" if chained else "")
         ]
     then = checkpoint_of(rows[:size])
-    if (then.root, then.chain_head) == (checkpoint.root, checkpoint.chain_head):
+    if then.root == checkpoint.root and checkpoint.chain_head in ("", then.chain_head):
         return []
     words = f"the first {size} events are not the ones the checkpoint vouches for"
     if chained:
