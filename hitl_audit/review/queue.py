@@ -369,6 +369,16 @@ class ReviewQueue:
         seat = case.seats.get(reviewer) if case else None
         return seat.task if seat is not None and seat.waits else None
 
+    def begun_by(self, reviewer: str) -> tuple[str, ...]:
+        """Cases on which the reviewer has answered, in order of coming, each once."""
+        me = self._reviewers.get(reviewer) or ReviewerSeats()
+        return tuple(dict.fromkeys(key.case_id for key, seat in me.seats.items() if seat.begun))
+
+    def has_controls(self, reviewer: str) -> bool:
+        """Some of the tasks that the reviewer has or may get are not ordinary."""
+        me = self._reviewers.get(reviewer) or ReviewerSeats()
+        return bool(self._controls) or any(s.task != "ordinary" for s in me.seats.values())
+
     def why_not(self, reviewer: str, case_id: str) -> str:
         """Why a case does not wait for a reviewer, in words; empty if it may."""
         case = self._cases.get(case_id)
@@ -396,7 +406,11 @@ class ReviewQueue:
             escalated: cases that were escalated, too.
         """
         found = [*self._states["conflict"], *(self._states["escalated"] if escalated else ())]
-        mine = [c for c in found if not self._has_answered(reviewer, c)]
+        mine = [
+            case_id
+            for case_id in found
+            if self._cases[case_id].done and not self._has_answered(reviewer, case_id)
+        ]
         return tuple(sorted(mine, key=lambda case_id: self._cases[case_id].number))
 
     def _has_answered(self, reviewer: str, case_id: str) -> bool:
@@ -412,9 +426,28 @@ class ReviewQueue:
         case = self._cases[case_id]
         return tuple(s.verdict for s in case.seats.values() if s.verdict is not None)
 
+    def blind_answers(self, case_id: str) -> tuple[Judgment, ...]:
+        """The blind answers that count on a case, one per reviewer."""
+        seats = self._cases[case_id].seats.values()
+        return tuple(s.blind for s in seats if s.blind is not None and not s.declined)
+
+    def differs(self, case_id: str) -> bool:
+        """The verdicts on a case ask for different decisions."""
+        return self._cases[case_id].differs
+
+    @property
+    def case_ids(self) -> tuple[str, ...]:
+        """The cases, in order, with those that were assigned beside them last."""
+        return tuple(self._ids)
+
     def adjudication(self, case_id: str) -> Adjudication | None:
         """The decision of the third person, if there is one."""
         return self._cases[case_id].adjudication
+
+    def adjudicated_by(self, reviewer: str) -> int:
+        """Number of cases that this person has decided as the third."""
+        decided = (self._cases[case_id].adjudication for case_id in self._states["adjudicated"])
+        return sum(event is not None and event.reviewer == reviewer for event in decided)
 
     def is_planted(self, case_id: str) -> bool:
         """The model's decision is shown reversed on this case."""
