@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["AdjudicationSession", "Argument", "Dissent"]
 
 
+_TAKEN = "Somebody else has decided this case in the meantime. Reload to go on."
+
+
 @dataclass(frozen=True)
 class Argument:
     """What one reviewer said, without a name.
@@ -193,8 +196,8 @@ class AdjudicationSession:
     ) -> Receipt:
         """Record the decision on the current case; it settles the verdicts that stand.
 
-        The id of the record follows from the case: two adjudicators who decide
-        at the same time record one decision, and the other is told.
+        Two adjudicators who decide at the same time record one decision, and the
+        other is told. After *unsure*, another third person is asked.
 
         Args:
             answer: ``"favorable"``, ``"unfavorable"`` or ``"unsure"``.
@@ -209,10 +212,8 @@ class AdjudicationSession:
         about = case_id or at.case_id
         if about is None:
             raise RefusedError(at.words)
-        event_id = named_id(
-            "adjudication", about, self.plan_digest, self.model_digest, int(self.simulated)
-        )
-        known = self._known(event_id, answer, tuple(reasons), rationale.strip())
+        given = (answer, tuple(reasons), rationale.strip())
+        known = self._known(about, given)
         if known is not None:
             return known
         if about != at.case_id:
@@ -229,7 +230,10 @@ class AdjudicationSession:
         now = self._now()
         seconds = max(0.0, (now - self._since.get(about, now)).total_seconds())
         adjudication = Adjudication(
-            event_id=event_id,
+            event_id=named_id(
+                *("adjudication", about, self.plan_digest, self.model_digest),
+                *(int(self.simulated), len(self._queue.undecided(about))),
+            ),
             at=utc_text(now),
             plan_digest=self.plan_digest,
             model_digest=self.model_digest,
@@ -247,8 +251,9 @@ class AdjudicationSession:
         try:
             return self.ledger.append(adjudication)
         except LedgerError:
-            self._known(event_id, answer, tuple(reasons), rationale.strip())
-            raise
+            if self.ledger.find(adjudication.event_id) is None:
+                raise
+            raise RefusedError(_TAKEN) from None
 
     def _current(self) -> str:
         at = self.position()
@@ -259,19 +264,23 @@ class AdjudicationSession:
     def _verdicts(self, case_id: str) -> tuple[Judgment, ...]:
         return self._queue.verdicts(case_id)
 
-    def _known(
-        self, event_id: str, answer: str, reasons: tuple[str, ...], rationale: str
-    ) -> Receipt | None:
-        found = self.ledger.find(event_id)
-        if found is None:
-            return None
-        receipt, event = found
-        if isinstance(event, Adjudication) and event.reviewer == self.reviewer:
-            same_words = "rationale" in event.redacted or event.rationale == rationale
-            if same_words and (event.answer, event.reasons) == (answer, reasons):
-                return receipt
-            raise RefusedError(f"You have decided case {event.case_id} already.")
-        raise RefusedError("Somebody else has decided this case in the meantime. Reload to go on.")
+    def _known(self, case_id: str, given: tuple[str, tuple[str, ...], str]) -> Receipt | None:
+        """The receipt of the same decision, sent before."""
+        if case_id not in self._queue.case_ids:
+            raise RefusedError(f"Case {case_id} is not part of this review.")
+        decided = self._queue.adjudication(case_id)
+        own = self._queue.undecided(case_id).get(self.reviewer)
+        if decided is not None and decided.reviewer == self.reviewer:
+            own = decided
+        if own is not None:
+            rationale = given[2] if "rationale" in own.redacted else own.rationale
+            found = self.ledger.find(own.event_id)
+            if found is not None and (own.answer, own.reasons, rationale) == given:
+                return found[0]
+            raise RefusedError(f"You have decided case {case_id} already.")
+        if decided is not None:
+            raise RefusedError(_TAKEN)
+        return None
 
     def _show(self, case_id: str, *items: str) -> None:
         shown = self._shown.setdefault(case_id, [])

@@ -12,6 +12,7 @@ from which a reviewer withdrew, is no longer theirs.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -118,6 +119,7 @@ class ReviewQueue:
         self._judgments: dict[str, tuple[SeatKey, Judgment]] = {}
         self._raised: dict[str, str] = {}
         self._resolved: set[str] = set()
+        self._adjudicated: Counter[str] = Counter()
         self._first_open = 0
         self._free = 0 if planned else len(self._ids)
         self._states: dict[str, dict[str, None]] = {state: {} for state in STATES}
@@ -141,8 +143,12 @@ class ReviewQueue:
                 self._assignment(event)
             case Adjudication() if self._is_mine(event) and event.simulated == self._simulated:
                 if event.case_id in self._cases:
+                    self._adjudicated[event.reviewer] += 1
                     with self._changing(event.case_id) as case:
-                        case.adjudication = event
+                        if event.answer == "unsure":
+                            case.undecided[event.reviewer] = event
+                        else:
+                            case.adjudication = event
             case Escalation() if self._is_mine(event) and event.subject in self._cases:
                 self._raised[event.event_id] = event.subject
                 if event.event_id not in self._resolved:
@@ -409,7 +415,9 @@ class ReviewQueue:
         mine = [
             case_id
             for case_id in found
-            if self._cases[case_id].done and not self._has_answered(reviewer, case_id)
+            if (case := self._cases[case_id]).done
+            and not self._has_answered(reviewer, case_id)
+            and reviewer not in case.undecided
         ]
         return tuple(sorted(mine, key=lambda case_id: self._cases[case_id].number))
 
@@ -444,10 +452,13 @@ class ReviewQueue:
         """The decision of the third person, if there is one."""
         return self._cases[case_id].adjudication
 
+    def undecided(self, case_id: str) -> Mapping[str, Adjudication]:
+        """Third persons who were *unsure* about a case, so that another is asked."""
+        return self._cases[case_id].undecided
+
     def adjudicated_by(self, reviewer: str) -> int:
-        """Number of cases that this person has decided as the third."""
-        decided = (self._cases[case_id].adjudication for case_id in self._states["adjudicated"])
-        return sum(event is not None and event.reviewer == reviewer for event in decided)
+        """Number of cases on which this person has answered as the third."""
+        return self._adjudicated[reviewer]
 
     def is_planted(self, case_id: str) -> bool:
         """The model's decision is shown reversed on this case."""

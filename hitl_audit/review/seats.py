@@ -60,13 +60,23 @@ class Seat:
 
 @dataclass
 class CaseSeats:
-    """One case: its place in the queue, who sits on it, what was decided above them."""
+    """One case: its place in the queue, who sits on it, what was decided above them.
+
+    Attributes:
+        number: its place.
+        planted: the model's decision is shown reversed.
+        seats, repeats: by reviewer.
+        adjudication: the decision of a third person.
+        undecided: third persons who could not decide either.
+        escalations: ids of those that nobody has settled.
+    """
 
     number: int
     planted: bool = False
     seats: dict[str, Seat] = field(default_factory=dict)
     repeats: dict[str, Seat] = field(default_factory=dict)
     adjudication: Adjudication | None = None
+    undecided: dict[str, Adjudication] = field(default_factory=dict)
     escalations: set[str] = field(default_factory=set)
 
     def every_seat(self) -> Iterator[tuple[str, Seat]]:
