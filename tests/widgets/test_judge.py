@@ -157,7 +157,11 @@ def test_an_answer_to_another_case_is_refused_and_acknowledged(page: Page) -> No
     answer = page.submit("favorable", case_id="z")
     assert answer["kind"] == "refused"
     assert answer["event_id"] == answer["sent"]["event_id"]
-    assert "not waiting for this answer" in answer["words"]
+    assert answer["words"] == "Case z is not part of this review."
+    first = page.view["case"]["id"]
+    page.submit("favorable")
+    answer = page.submit("unsure", case_id=first, step="blind")
+    assert "answered in another window" in answer["words"]
 
 
 def test_a_verdict_can_be_corrected_on_the_spot(page: Page, ledger: Ledger) -> None:
