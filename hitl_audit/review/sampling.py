@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["DESIGNS", "CaseSample", "SampledCase", "sample_cases"]
 
 DESIGNS = ("random", "stratified")
+PURPOSIVE = "purposive"
 MISSING = "missing"
 
 
