@@ -131,7 +131,12 @@ def effect_kpis(data: Reviewed) -> list[Kpi]:
             if case.blind is not None:
                 three.append(case)
     lift = _right_difference(
-        data, "lift over the model", two, "team", "model", "accuracy(human + model) − accuracy(model)"
+        data,
+        "lift over the model",
+        two,
+        "team",
+        "model",
+        "accuracy(human + model) − accuracy(model)",
     )
     over_model = _right_difference(data, "", three, "team", "model", "")
     over_human = _right_difference(
@@ -222,19 +227,19 @@ def _right_difference(
 
 
 def _complementarity(over_model: Kpi, over_human: Kpi) -> Kpi:
-    words = "accuracy(human + model) − the better of accuracy(model) and accuracy(human alone)"
-    head = {"measure": "complementarity", "p_value": None, "words": words}
-    parts = (over_model, over_human)
-    if any(p.value is None or p.low is None or p.high is None for p in parts):
-        return replace(over_model, **head)  # type: ignore[arg-type]
-    return replace(
+    named = replace(
         over_model,
-        **head,  # type: ignore[arg-type]
-        value=min(p.value for p in parts if p.value is not None),
-        low=min(p.low for p in parts if p.low is not None),
-        high=min(p.high for p in parts if p.high is not None),
-        method=f"smaller of two differences, each {over_human.method.split(';')[0]}",
+        measure="complementarity",
+        p_value=None,
+        words="accuracy(human + model) − the better of accuracy(model) and accuracy(human alone)",
     )
+    values = [kpi.value for kpi in (over_model, over_human) if kpi.value is not None]
+    lows = [kpi.low for kpi in (over_model, over_human) if kpi.low is not None]
+    highs = [kpi.high for kpi in (over_model, over_human) if kpi.high is not None]
+    if not len(values) == len(lows) == len(highs) == 2:
+        return named
+    method = f"smaller of two differences, each {over_human.method.split(';')[0]}"
+    return replace(named, value=min(values), low=min(lows), high=min(highs), method=method)
 
 
 def _plain(answer: Answer, yes: bool) -> Item:

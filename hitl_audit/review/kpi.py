@@ -109,9 +109,7 @@ def checked_settings(settings: Settings) -> Settings:
         InputError: a setting outside what is accepted, by its name.
     """
     if not 0 < settings.confidence < 1:
-        raise InputError(
-            f"confidence is {settings.confidence}; accepted: a number between 0 and 1"
-        )
+        raise InputError(f"confidence is {settings.confidence}; accepted: a number between 0 and 1")
     for name in ("min_cases", "min_group", "n_boot"):
         if getattr(settings, name) < 1:
             raise InputError(f"{name} is {getattr(settings, name)}; accepted: 1 or more")

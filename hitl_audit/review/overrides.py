@@ -226,9 +226,7 @@ def _between_groups(data: Reviewed, direction: _Direction) -> list[Kpi]:
 
 def _of_model(data: Reviewed, direction: _Direction) -> Callable[[str], bool]:
     """Whether the model's decision on a case is one that this direction is about."""
-    return lambda case_id: (
-        case_id in data.model and direction.model in (None, data.model[case_id])
-    )
+    return lambda case_id: case_id in data.model and direction.model in (None, data.model[case_id])
 
 
 def _overrides(data: Reviewed, case: CaseDecision) -> bool | None:

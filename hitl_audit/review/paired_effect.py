@@ -11,7 +11,7 @@ Rates count 1/π and have Wilson intervals at the effective size; differences
 between two of them are paired by case (Bonett-Price). A group minus the
 reference, and how much that differs between two of them, combines the groups'
 intervals (Newcombe's hybrid; Zou & Donner 2008). The largest gap among groups
-has no such form: it is bootstrapped, drawing cases with replacement, seeded.
+has no such form: it is bootstrapped (:mod:`hitl_audit.review.largest_gap`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from dataclasses import dataclass
 
 from hitl_audit.review.decision_quality import decision_of
 from hitl_audit.review.estimates import weighted_difference
-from hitl_audit.review.kpi import Settings, rate_of
+from hitl_audit.review.kpi import Item, Settings, rate_of
+from hitl_audit.review.largest_gap import largest_gaps
 from hitl_audit.review.reviewed import UNKNOWN, Reviewed
 from hitl_audit.review.verdicts import CaseDecision
 
@@ -191,16 +192,15 @@ def _rate(
     if status == "estimated":
         figures, method = _figures(measure, used, deciders, settings)
     known = sum(case.truth is not None for case in cases)
-    return SideBySide(
+    return _made(
+        figures,
         measure=measure.name,
         attribute=attribute,
         group=group,
         kind="rate",
         n=len(used),
         needed=needed,
-        truth_n=known if measure.needs_truth else None,
-        truth_of=len(cases) if measure.needs_truth else None,
-        **_all_figures(figures),
+        truth=(known, len(cases)) if measure.needs_truth else None,
         weighted=data.weighted,
         method=method,
         status=status,
@@ -210,15 +210,12 @@ def _rate(
 def _figures(
     measure: _Measure, used: Sequence[_Case], deciders: Sequence[str], settings: Settings
 ) -> tuple[dict[str, Figure], str]:
-    from hitl_audit.review.kpi import Item
-
-    found, methods = {}, {}
+    found: dict[str, Figure] = {}
+    methods: dict[str, None] = {}
     outcomes = {who: [measure.yes(case, who) for case in used] for who in deciders}
     chances = [case.chance for case in used]
     for who, yes in outcomes.items():
-        items = [
-            Item(case.case_id, one, case.chance) for case, one in zip(used, yes, strict=True)
-        ]
+        items = [Item(case.case_id, one, case.chance) for case, one in zip(used, yes, strict=True)]
         rate = rate_of(items, settings)
         found[who] = Figure(rate.value, rate.low, rate.high)
         methods[rate.method] = None
@@ -238,24 +235,22 @@ def _figures(
 
 def _against(row: SideBySide, reference: SideBySide) -> SideBySide:
     """A group minus its reference, each figure by Newcombe's hybrid: the two share no case."""
-    figures = {
-        name: _hybrid(getattr(row, name), getattr(reference, name)) for name in _all_figures({})
-    }
+    names = [*DECIDERS, *(f"{a}_minus_{b}" for a, b in PAIRS)]
+    figures = {name: _hybrid(getattr(row, name), getattr(reference, name)) for name in names}
     estimated = row.status == reference.status == "estimated"
     both = {row.status, reference.status}
     status = "estimated" if estimated else "not assessed"
     if "insufficient data" in both and "not assessed" not in both:
         status = "insufficient data"
-    return SideBySide(
+    return _made(
+        figures,
         measure=row.measure,
         attribute=row.attribute,
         group=f"{row.group} − {reference.group}",
         kind="difference",
         n=row.n + reference.n,
         needed=row.needed,
-        truth_n=None if row.truth_n is None else row.truth_n + (reference.truth_n or 0),
-        truth_of=None if row.truth_of is None else row.truth_of + (reference.truth_of or 0),
-        **figures,
+        truth=_truth_of(row, reference),
         weighted=row.weighted,
         method="Newcombe, hybrid of the two groups' intervals" if estimated else "",
         status=status,
@@ -301,21 +296,20 @@ def _largest_gap(
             measure, used, deciders, [members[g] for g in large], settings
         )
         left_out = f", {undefined} undefined" if undefined else ""
-        method = f"bootstrap of cases, percentile, {settings.n_boot} replicates{left_out}"
+        method = f"smoothed bootstrap of cases, percentile, {settings.n_boot} replicates{left_out}"
         status = "estimated"
     elif not any(row.n for row in of_group.values()):
         status = "not assessed"
     rows = [of_group[group] for group in large]
-    return SideBySide(
+    return _made(
+        figures,
         measure=measure.name,
         attribute=attribute,
         group="largest gap",
         kind="gap",
         n=len(used),
         needed=settings.needed(attribute),
-        truth_n=sum(row.truth_n or 0 for row in rows) if measure.needs_truth else None,
-        truth_of=sum(row.truth_of or 0 for row in rows) if measure.needs_truth else None,
-        **_all_figures(figures),
+        truth=_truth_of(*rows) if measure.needs_truth else None,
         weighted=data.weighted,
         method=method,
         status=status,
@@ -337,52 +331,71 @@ def _bootstrap(
     """Largest minus smallest rate of each decider, and paired differences of these gaps."""
     import numpy as np
 
-    weights = np.array([1 / case.chance for case in used])
-    inside = np.array([[case.case_id in group for group in members] for case in used], dtype=float)
-    yes = np.array([[measure.yes(case, who) for who in deciders] for case in used], dtype=float)
-    # Columns: the weight of each group, then of its favorable decisions by decider.
-    columns = weights[:, None] * np.concatenate(
-        [inside, *(inside * yes[:, [i]] for i in range(len(deciders)))], axis=1
+    place = {case_id: i for i, group in enumerate(members) for case_id in group}
+    observed, drawn, undefined = largest_gaps(
+        np.array([[measure.yes(case, who) for who in deciders] for case in used]),
+        np.array([place[case.case_id] for case in used], dtype=np.intp),
+        np.array([1 / case.chance for case in used]),
+        n_boot=settings.n_boot,
+        random_state=settings.random_state,
     )
-
-    def gaps(drawn: np.ndarray) -> np.ndarray:
-        sums = (drawn @ columns).reshape(len(drawn), len(deciders) + 1, len(members))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            rates = sums[:, 1:] / sums[:, :1]
-        return np.asarray(np.ptp(rates, axis=2))
-
-    rng = np.random.default_rng(settings.random_state)
-    n = len(used)
-    # A few hundred replicates at a time: n × replicates numbers must fit the memory.
-    sizes = [min(250, settings.n_boot - start) for start in range(0, settings.n_boot, 250)]
-    drawn = np.concatenate(
-        [gaps(rng.multinomial(n, np.full(n, 1 / n), size=size).astype(float)) for size in sizes]
-    )
-    observed = gaps(np.ones((1, n)))
-    defined = drawn[~np.isnan(drawn).any(axis=1)]
-    tails = [(1 - settings.confidence) / 2, (1 + settings.confidence) / 2]
-
-    def figure(value: float, replicates: np.ndarray) -> Figure:
-        # Replicates that never differ say that nothing differed here, not that nothing can.
-        if len(replicates) == 0 or np.ptp(replicates) == 0:
-            return Figure(float(value))
-        low, high = np.quantile(replicates, tails)
-        return Figure(float(value), float(low), float(high))
-
-    place = {who: i for i, who in enumerate(deciders)}
-    found = {who: figure(observed[0, i], defined[:, i]) for who, i in place.items()}
+    columns = {who: (observed[i], drawn[:, i]) for i, who in enumerate(deciders)}
     for a, b in PAIRS:
-        if a in place and b in place:
-            i, j = place[a], place[b]
-            found[f"{a}_minus_{b}"] = figure(
-                observed[0, i] - observed[0, j], defined[:, i] - defined[:, j]
-            )
-    return found, len(drawn) - len(defined)
+        if a in columns and b in columns:
+            (now, after), (was, before) = columns[a], columns[b]
+            columns[f"{a}_minus_{b}"] = (now - was, after - before)
+    tails = [(1 - settings.confidence) / 2, (1 + settings.confidence) / 2]
+    found = {}
+    for name, (value, replicates) in columns.items():
+        found[name] = Figure(float(value))
+        if len(replicates):
+            low, high = np.quantile(replicates, tails)
+            found[name] = Figure(float(value), float(low), float(high))
+    return found, undefined
 
 
-def _all_figures(found: dict[str, Figure]) -> dict[str, Figure]:
-    names = [*DECIDERS, *(f"{a}_minus_{b}" for a, b in PAIRS)]
-    return {name: found.get(name, Figure()) for name in names}
+def _truth_of(*rows: SideBySide) -> tuple[int, int] | None:
+    if any(row.truth_n is None for row in rows):
+        return None
+    return sum(row.truth_n or 0 for row in rows), sum(row.truth_of or 0 for row in rows)
+
+
+def _made(
+    figures: dict[str, Figure],
+    *,
+    measure: str,
+    attribute: str,
+    group: str,
+    kind: str,
+    n: int,
+    needed: int,
+    truth: tuple[int, int] | None,
+    weighted: bool,
+    method: str,
+    status: str,
+    words: str = "",
+) -> SideBySide:
+    empty = Figure()
+    return SideBySide(
+        measure=measure,
+        attribute=attribute,
+        group=group,
+        kind=kind,
+        n=n,
+        needed=needed,
+        truth_n=truth[0] if truth else None,
+        truth_of=truth[1] if truth else None,
+        model=figures.get("model", empty),
+        human=figures.get("human", empty),
+        team=figures.get("team", empty),
+        human_minus_model=figures.get("human_minus_model", empty),
+        team_minus_model=figures.get("team_minus_model", empty),
+        team_minus_human=figures.get("team_minus_human", empty),
+        weighted=weighted,
+        method=method,
+        status=status,
+        words=words,
+    )
 
 
 def _change(model: Figure, team: Figure, change: Figure) -> str:

@@ -108,7 +108,7 @@ def trials(data: Reviewed) -> list[Trial]:
 
 
 def reliance_kpis(data: Reviewed) -> list[Kpi]:
-    """Appropriate reliance against the truth, of all and by group, and switches after the reveal."""
+    """Appropriate reliance, of all and by group, and switches after the reveal."""
     every = trials(data)
     found = []
     for group, cases in data.everyone_and_groups():

@@ -69,11 +69,29 @@ def aliases(answers: Answers) -> dict[str, str]:
 
 def reviewer_rows(data: Reviewed) -> tuple[ReviewerRow, ...]:
     """One row per reviewer."""
-    return tuple(_row(data, reviewer, alias) for reviewer, alias in aliases(data.answers).items())
+    answers: dict[str, list[Answer]] = {}
+    for answer in data.answers.answers:
+        answers.setdefault(answer.reviewer, []).append(answer)
+    of_case: dict[str, list[tuple[str, str]]] = {}
+    for answer in data.ordinary:
+        if answer.decision is not None:
+            of_case.setdefault(answer.case_id, []).append((answer.reviewer, answer.decision))
+    again: dict[str, list[bool]] = {}
+    for answer, same in repeated(data):
+        again.setdefault(answer.reviewer, []).append(same)
+    return tuple(
+        _row(data, alias, answers[reviewer], of_case, again.get(reviewer, []))
+        for reviewer, alias in aliases(data.answers).items()
+    )
 
 
-def _row(data: Reviewed, reviewer: str, alias: str) -> ReviewerRow:
-    own = [a for a in data.answers.answers if a.reviewer == reviewer]
+def _row(
+    data: Reviewed,
+    alias: str,
+    own: list[Answer],
+    of_case: dict[str, list[tuple[str, str]]],
+    repeats: list[bool],
+) -> ReviewerRow:
     verdicts = [a for a in own if a.task == "ordinary" and a.verdict is not None]
     decided = [a for a in verdicts if a.decision is not None]
     compared = [a for a in decided if a.case_id in data.model]
@@ -90,9 +108,8 @@ def _row(data: Reviewed, reviewer: str, alias: str) -> ReviewerRow:
         for a in own
         if a.task == "planted" and a.verdict is not None
     ]
-    repeats = [same for answer, same in repeated(data) if answer.reviewer == reviewer]
     counted = Counter(a.verdict for a in verdicts)
-    peers = _peers(data, decided)
+    peers = _peers(decided, of_case, own[0].reviewer)
     return ReviewerRow(
         reviewer=alias,
         answers=len(verdicts),
@@ -113,19 +130,15 @@ def _row(data: Reviewed, reviewer: str, alias: str) -> ReviewerRow:
     )
 
 
-def _peers(data: Reviewed, decided: list[Answer]) -> list[float]:
+def _peers(
+    decided: list[Answer], of_case: dict[str, list[tuple[str, str]]], reviewer: str
+) -> list[float]:
     """Per case of this reviewer with other decisions: the share of them that are the same."""
     shares = []
     for answer in decided:
-        others = [
-            a.decision
-            for a in data.ordinary
-            if a.case_id == answer.case_id
-            and a.reviewer != answer.reviewer
-            and a.decision is not None
-        ]
+        others = [said for who, said in of_case[answer.case_id] if who != reviewer]
         if others:
-            shares.append(others.count(answer.decision) / len(others))
+            shares.append(sum(said == answer.decision for said in others) / len(others))
     return shares
 
 

@@ -150,7 +150,9 @@ def _waiting(data: Reviewed, events: tuple[Event, ...], latest: datetime | None)
         counted("flow", "backlog", len(waiting), n=n, unit="tasks", words=words),
         _age("backlog age in days, median", ages, 0.5, "tasks"),
         _age("backlog age in days, oldest", ages, 1.0, "tasks"),
-        counted("flow", "backlog overdue", len(late), n=n, unit="tasks", words="past their due time"),
+        counted(
+            "flow", "backlog overdue", len(late), n=n, unit="tasks", words="past their due time"
+        ),
     ]
 
 
