@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from hitl_audit.canonical import digest, utc_text
-from hitl_audit.review.answers import (
+from hitl_audit.review.answering import (
     PROTOCOLS,
     Debrief,
     Given,
