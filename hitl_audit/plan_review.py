@@ -19,13 +19,13 @@ DEFAULT_REASONS = (
     "Something else",
 )
 
-PriorityName = Literal["threshold", "entropy", "slices", "flip", "explanation"]
+PriorityName = Literal["threshold", "entropy", "flip"]
 ConditionName = Literal[
     "low confidence",
     "group gap",
     "unreliable explanation",
     "conflict between reviewers",
-    "request by a reviewer",
+    "request by an expert",
 ]
 
 
@@ -44,13 +44,16 @@ class ReviewerSection(PlanSection):
 class EscalationSection(PlanSection):
     """``[[review.escalations]]``: what has to be decided by whom, and within how many days.
 
-    ``above`` is the size of a group gap in overrides (0 to 1) that raises one.
+    ``limit`` belongs to two conditions: *low confidence* holds where the
+    reviewers' confidence in their own answers is at most that on average (1 to
+    5; default 2), *group gap* where the interval of a difference of the override
+    rate between two groups lies beyond it (default 0).
     """
 
     condition: ConditionName
     role: str = Field(min_length=1, max_length=60)
-    within_days: int = Field(14, ge=0, le=3650)
-    above: float = Field(0.1, gt=0, le=1)
+    within_days: int = Field(14, ge=1, le=3650)
+    limit: float | None = Field(None, ge=0, le=5)
 
 
 class ReviewSection(PlanSection):
@@ -64,7 +67,7 @@ class ReviewSection(PlanSection):
     cases that ``reviewers_per_case`` people judge; one person judges each of
     the others. ``gold`` is a csv file with the columns ``id`` and ``answer`` (1:
     favorable): cases whose right answer experts know, hidden among the others.
-    ``planted`` is the share of further cases that are shown with the model's decision
+    ``planted`` is the share of cases that are shown with the model's decision
     reversed, ``repeats`` the share that the same person meets twice. ``truth``
     says whether people are held against the recorded outcome (``"target"``) or
     against nothing. ``pseudonyms`` keeps names out of what is hashed and printed.
@@ -116,6 +119,18 @@ class ReviewSection(PlanSection):
             )
         if not self.priority:
             raise ValueError("priority is empty; expected at least one reason to look at a case")
+        if not self.reviewers:
+            needing = {
+                "overlap": self.overlap < 1,
+                "gold": bool(self.gold),
+                "repeats": self.repeats > 0,
+                "due_days": self.due_days is not None,
+            }
+            for key in (name for name, asked in needing.items() if asked):
+                raise ValueError(
+                    f"{key} is set, but reviewers is empty; expected the people whom the cases "
+                    "are given to ([[review.reviewers]])"
+                )
         names = [reviewer.name.strip().casefold() for reviewer in self.reviewers]
         if len(set(names)) != len(names):
             raise ValueError(f"reviewers names somebody twice: {', '.join(names)}")

@@ -19,7 +19,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from hitl_audit.errors import InputError, did_you_mean
-from hitl_audit.review.agreement import Coefficient, agreement
+from hitl_audit.review.agreement import agreement
+from hitl_audit.review.agreement_result import Coefficient
 from hitl_audit.review.decision_quality import check_kpis, effect_kpis, override_quality_kpis
 from hitl_audit.review.estimates import MIN_CASES, Rate
 from hitl_audit.review.event import Event

@@ -63,7 +63,7 @@ def adjudication(
 
 def escalation(subject: str, **changes: Any) -> Escalation:
     fields = {
-        "condition": "an expert's request",
+        "condition": "request by an expert",
         "subject": subject,
         "role": "compliance officer",
         "raised_by": "R1",
