@@ -130,8 +130,8 @@ def seeded_digests(seed: int, texts: Sequence[str]) -> bytes:
     """
     if _ESCAPED.search(" ".join(texts)):
         return b"".join(sha256(canonical_bytes([seed, text])) for text in texts)
-    hasher = hashlib.sha256
-    return b"".join([hasher(f'[{seed},"{text}"]'.encode()).digest() for text in texts])
+    hasher, start = hashlib.sha256, canonical_bytes([seed])[:-1].decode()
+    return b"".join([hasher(f'{start},"{text}"]'.encode()).digest() for text in texts])
 
 
 def digest_columns(columns: Iterable[tuple[str, str, Iterable[bytes]]]) -> Digest:

@@ -241,7 +241,7 @@ def sample_cases(
 
 def pick_cases(
     inputs_or_ids: Any,
-    case_ids: Iterable[object],
+    case_ids: Any,
     *,
     reason: str | Mapping[str, str] = "picked by hand",
     groups: Any = None,
@@ -253,7 +253,7 @@ def pick_cases(
 
     Args:
         inputs_or_ids, groups: as in :func:`sample_cases`.
-        case_ids: the ids, in order of judging.
+        case_ids: the ids, in order of judging, or a table of these cases.
         reason: why these, in words; one for all, or one by id.
 
     Raises:
@@ -263,7 +263,7 @@ def pick_cases(
     ids = read_ids(inputs_or_ids)
     places = {case_id: row for row, case_id in enumerate(ids)}
     noted = read_groups(inputs_or_ids, groups, len(ids))
-    picked = read_ids([*case_ids])
+    picked = read_ids(case_ids)
     if not picked:
         raise InputError("sample: got no cases to pick, expected at least one")
     unknown = [case_id for case_id in picked if case_id not in places]
