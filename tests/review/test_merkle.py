@@ -169,9 +169,7 @@ def test_a_proof_of_another_place_or_size_does_not_hold(seq: int, size: int) -> 
     assert not proof.holds("sha256:" + ROOTS[8])
 
 
-@pytest.mark.parametrize(
-    ("old", "size"), [(-1, 8), (9, 8), (5, 8), (6, 16), (8, 8), (0, 8)]
-)
+@pytest.mark.parametrize(("old", "size"), [(-1, 8), (9, 8), (5, 8), (6, 16), (8, 8), (0, 8)])
 def test_a_consistency_proof_of_other_sizes_does_not_hold(old: int, size: int) -> None:
     proof = dataclasses.replace(consistency(6, LEAVES), old_size=old, size=size)
     assert not proof.holds("sha256:" + ROOTS[6], "sha256:" + ROOTS[8])
