@@ -41,6 +41,7 @@ def standing_answers(
     *,
     model_digest: str | None = None,
     plan_digest: str | None = None,
+    purposive: bool = False,
 ) -> Answers:
     """Fold the events of a review into what stands.
 
@@ -52,10 +53,13 @@ def standing_answers(
             and planted tasks need not be in it.
         model_digest, plan_digest: count only events on this model, under this
             plan; ``None`` counts all.
+        purposive: keep cases picked by hand. They may teach a model; they may
+            never enter a rate.
     """
     fold = _Fold(
         None if sample is None else {c.case_id: c.inclusion_probability for c in sample.cases},
         {"model_digest": model_digest, "plan_digest": plan_digest},
+        purposive=purposive,
     )
     seen = set()
     for event in events:
@@ -75,8 +79,13 @@ class _Fold:
     """The steps that stand so far."""
 
     def __init__(
-        self, chances: dict[str, float | None] | None, wanted: dict[str, str | None]
+        self,
+        chances: dict[str, float | None] | None,
+        wanted: dict[str, str | None],
+        *,
+        purposive: bool,
     ) -> None:
+        self.purposive = purposive
         self.chances = chances
         self.wanted = wanted
         self.steps: dict[str, Judgment] = {}
@@ -210,6 +219,8 @@ class _Fold:
     def _misplaced(self, event: Judgment) -> str:
         if event.task in ("gold", "planted"):
             return ""
+        if self.purposive and event.inclusion_probability is None:
+            return self._outside(event.case_id)
         chances = self.chances
         if chances is None:
             return "" if event.inclusion_probability is not None else BY_HAND
