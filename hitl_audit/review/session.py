@@ -289,7 +289,7 @@ class ReviewSession:
         at, task = self._at()
         given = Given(answer, confidence, tuple(reasons), rationale.strip(), note.strip())
         expected = case_id or self._expected(task)
-        known = self._known(event_id, given, expected)
+        known = self._known(event_id, given, case_id)
         if known is not None:
             return known
         if task is None or (expected, step or task.step) != (task.case_id, task.step):
@@ -304,7 +304,7 @@ class ReviewSession:
         model = None
         if task.step == "final":
             model = self._model(task.case_id, planted=task.task == "planted")
-        return self._record(
+        receipt = self._record(
             Judgment(
                 event_id=event_id or str(uuid.uuid4()),
                 case_id=task.case_id,
@@ -329,6 +329,9 @@ class ReviewSession:
                 task=task.task,
             )
         )
+        if task.step == "final":
+            self._on_screen = None
+        return receipt
 
     def correct(
         self,
@@ -520,12 +523,9 @@ class ReviewSession:
         return task
 
     def _expected(self, task: Task | None) -> str | None:
-        """The case that an answer without one is about: the one on screen, until it is judged."""
-        seen = self._on_screen
-        if seen is not None:
-            again = seen.task == "repeat"
-            if self._queue.answers(self.reviewer, seen.case_id, again=again).verdict is None:
-                return seen.case_id
+        """The case that an answer without one is about: the one that was last looked at."""
+        if self._on_screen is not None:
+            return self._on_screen.case_id
         return task.case_id if task else None
 
     def _why_not(self, case_id: str, task: Task | None) -> str:
@@ -596,7 +596,8 @@ class ReviewSession:
             there = Given(
                 event.answer, event.confidence, event.reasons, event.rationale, event.note
             )
-            if (self.reviewer, case_id, sent) == (event.reviewer, event.case_id, there):
+            about = case_id or event.case_id
+            if (self.reviewer, about, sent) == (event.reviewer, event.case_id, there):
                 return receipt
         raise RefusedError(f"Record {event_id} is already taken by another answer.")
 
