@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +17,7 @@ import pandas as pd
 
 from hitl_audit.alternatives import Alternative
 from hitl_audit.analyses import check_analyses
-from hitl_audit.canonical import canonical_bytes
+from hitl_audit.canonical import canonical_bytes, utc_text
 from hitl_audit.choice import choose, read_choice
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import InputError, PlanError
@@ -28,12 +29,28 @@ from hitl_audit.plan import AuditPlan, PlanLock, register
 from hitl_audit.profiles.loader import Profile, load_profile
 from hitl_audit.report.rendered import AuditReport, render, sign_report
 from hitl_audit.results import AuditResults, Progress, read_results, read_sample, run_audit
+from hitl_audit.review.adjudication import AdjudicationSession
+from hitl_audit.review.assignment import assign_cases, draw_planted
+from hitl_audit.review.escalation import EscalationRegister
+from hitl_audit.review.escalation import register as register_of
+from hitl_audit.review.event import Event
 from hitl_audit.review.ledger import Ledger
-from hitl_audit.review.oversight import summarise
+from hitl_audit.review.oversight import Oversight
+from hitl_audit.review.records import Resolution
+from hitl_audit.review.reviewers import join, record_once
 from hitl_audit.review.sampling import CaseSample
 from hitl_audit.review.session import Revealed, ReviewSession
 from hitl_audit.review.simulate import simulate_reviewers
 from hitl_audit.review.words import value_words
+from hitl_audit.reviewing import (
+    ReviewFacts,
+    escalations_due,
+    gold_answers,
+    oversight_of,
+    review_facts,
+    review_record,
+    rules_of,
+)
 from hitl_audit.signing.contents import attachments
 from hitl_audit.signing.keys import SigningKey
 from hitl_audit.signing.pdf import FieldState, signature_fields
@@ -126,6 +143,7 @@ class Audit:
             ids=ids,
         )
         self._history: pd.DataFrame | None = None
+        self._ids = ids
         if train is not None:
             self._training: TrainingRows | None = _training(train, self.inputs, self.plan)
         else:
@@ -137,6 +155,7 @@ class Audit:
         check_analyses(self.inputs, self.plan, self._profiles, self._training)
         self._dossier = dossier
         self._now = now
+        self._gold = _gold(dossier, self.inputs, self.plan, self._ids)
         self._lock: PlanLock | None = None
         self._results: AuditResults | None = None
 
@@ -176,12 +195,13 @@ class Audit:
         )
         audit = cls.__new__(cls)
         audit.plan = plan
+        audit._ids = None if plan.data.id is None else list(frame[plan.data.id])
         audit.inputs = build_inputs(
             loaded.model,
             frame,
             frame[plan.data.target],
             plan=plan,
-            ids=None if plan.data.id is None else list(frame[plan.data.id]),
+            ids=audit._ids,
             loaded=loaded,
         )
         audit._history = (
@@ -238,7 +258,7 @@ class Audit:
                 progress=step,
             )
             if dossier is not None:
-                dossier.replace_results(_result_files(results))
+                dossier.replace_results(_result_files(results, self._gold))
         self._results = results
         return results
 
@@ -270,31 +290,132 @@ class Audit:
         return self._dossier.ledger_path if self._dossier else Path("judgments.db")
 
     def session(
-        self, *, reviewer: str, role: str = "domain expert", simulated: bool = False
+        self,
+        *,
+        reviewer: str,
+        role: str = "domain expert",
+        identified_by: str = "",
+        simulated: bool = False,
     ) -> ReviewSession:
         """One reviewer's way through the cases; what the judging page shows.
+
+        The reviewer joins the review: role, competence and authority go on record.
+
+        Raises:
+            InputError: nobody is named, or somebody whom the plan does not list.
+        """
+        review = self.plan.review
+        ledger = Ledger(self.ledger_path)
+        planned = bool(review.reviewers) and not simulated
+        if planned:
+            who = self._assigned(ledger)
+            key = " ".join(reviewer.split()).casefold()
+            if key not in who:
+                names = ", ".join(r.name for r in review.reviewers)
+                raise InputError(f'reviewer is "{reviewer}"; accepted, as the plan lists: {names}')
+            reviewer, role = who[key]
+        else:
+            reviewer = self._join(ledger, reviewer, role, simulated=simulated)
+        common = self._common(ledger, reviewer, role, simulated=simulated)
+        return ReviewSession(
+            self.results.sample,
+            **common,
+            protocol=review.protocol,
+            reviewers_per_case=None if simulated else review.reviewers_per_case,
+            planned=planned,
+            controls=None if planned else dict.fromkeys(self._planted(), "planted"),
+            rules=rules_of(self.plan),
+        )
+
+    def adjudication(
+        self, *, reviewer: str, role: str = "adjudicator", simulated: bool = False
+    ) -> AdjudicationSession:
+        """A third person's way through the cases on which reviewers differ, or that were escalated.
 
         Raises:
             InputError: nobody is named.
         """
-        results, plan = self.results, self.plan
-        cases = list(results.sample.case_ids)
-        shown = self.inputs.X.loc[cases].rename(columns=plan.label)
-        return ReviewSession(
-            results.sample,
-            shown,
-            partial(_reveal, self),
-            Ledger(self.ledger_path),
-            reviewer=reviewer,
-            role=role,
+        ledger = Ledger(self.ledger_path)
+        reviewer = self._join(ledger, reviewer, role, simulated=simulated)
+        review = self.plan.review
+        return AdjudicationSession(
+            self.results.sample,
+            **self._common(ledger, reviewer, role, simulated=simulated),
+            reviewers_per_case=None if simulated else review.reviewers_per_case,
+            planned=bool(review.reviewers) and not simulated,
+            escalated=True,
+        )
+
+    def _common(
+        self, ledger: Ledger, reviewer: str, role: str, *, simulated: bool
+    ) -> dict[str, Any]:
+        plan = self.plan
+        known = [*self.results.sample.case_ids, *self._gold]
+        return {
+            "cases": self.inputs.X.loc[list(dict.fromkeys(known))].rename(columns=plan.label),
+            "reveal": partial(_reveal, self),
+            "ledger": ledger,
+            "reviewer": reviewer,
+            "role": role,
+            "model_digest": self.inputs.model.digest,
+            "plan_digest": plan.digest,
+            "reasons": plan.review.reasons,
+            "labels": (plan.audit.favorable_label, plan.audit.unfavorable_label),
+            "simulated": simulated,
+            "now": self._now,
+        }
+
+    def _join(self, ledger: Ledger, name: str, role: str, *, simulated: bool, **said: str) -> str:
+        return join(
+            ledger,
+            name,
+            role,
+            **said,
+            plan_digest=self.plan.digest,
             model_digest=self.inputs.model.digest,
-            plan_digest=plan.digest,
-            reasons=plan.review.reasons,
-            labels=(plan.audit.favorable_label, plan.audit.unfavorable_label),
-            protocol=plan.review.protocol,
+            # A program has no privacy, and its name says what it is.
+            pseudonym=self.plan.review.pseudonyms and not simulated,
             simulated=simulated,
             now=self._now,
         )
+
+    def _planted(self) -> tuple[str, ...]:
+        review, sample = self.plan.review, self.results.sample
+        return draw_planted(sample, review.planted, gold=self._gold, random_state=self.plan.seed)
+
+    def _assigned(self, ledger: Ledger) -> dict[str, tuple[str, str]]:
+        """Id and role of everybody whom the plan lists; their cases are given out once."""
+        review = self.plan.review
+        people = {}
+        for person in review.reviewers:
+            who = self._join(
+                ledger,
+                person.name,
+                person.role,
+                simulated=False,
+                competence=person.competence,
+                authority=person.authority,
+            )
+            people[" ".join(person.name.split()).casefold()] = (who, person.role)
+        now = self._now()
+        given = assign_cases(
+            self.results.sample,
+            [who for who, _ in people.values()],
+            reviewers_per_case=review.reviewers_per_case,
+            overlap=review.overlap,
+            gold=self._gold,
+            planted=review.planted,
+            repeats=review.repeats,
+            due=None if review.due_days is None else now + timedelta(days=review.due_days),
+            random_state=self.plan.seed,
+        )
+        record_once(
+            ledger,
+            given.events(
+                at=now, plan_digest=self.plan.digest, model_digest=self.inputs.model.digest
+            ),
+        )
+        return people
 
     def review(self, *, reviewer: str, role: str = "domain expert") -> JudgeWidget:
         """The page on which a person judges cases; every answer goes to the ledger.
@@ -323,6 +444,81 @@ class Audit:
             n_reviewers=n_reviewers,
             random_state=self.plan.seed,
         )
+
+    def oversight(self) -> Oversight:
+        """What people judged until now, with every number about their oversight."""
+        return oversight_of(
+            self._events(),
+            self.results.sample,
+            self._facts(),
+            self.plan,
+            model_digest=self.inputs.model.digest,
+        )
+
+    def escalations(self) -> EscalationRegister:
+        """What was escalated, and what became of it; what the plan raises now is recorded.
+
+        Raises:
+            LedgerError: the ledger cannot be written.
+        """
+        events, digests = self._events(), (self.plan.digest, self.inputs.model.digest)
+        due = escalations_due(
+            events, self.oversight(), self.plan, model_digest=digests[1], now=self._now()
+        )
+        if due:
+            record_once(Ledger(self.ledger_path), due)
+            events = self._events()
+        return register_of(events, self._now(), plan_digest=digests[0], model_digest=digests[1])
+
+    def resolve(
+        self, escalation_id: str, *, outcome: str, rationale: str, reviewer: str, role: str
+    ) -> None:
+        """Record how an escalation was settled.
+
+        Args:
+            escalation_id: as in ``audit.escalations().frame()``.
+            outcome: what was decided, in a few words.
+            rationale: why.
+            reviewer, role: who settles it, and as what: the role that it went to.
+
+        Raises:
+            InputError: no such escalation, settled already, or another role.
+        """
+        found = {item.event_id: item for item in self.escalations().items}
+        item = found.get(escalation_id)
+        if item is None:
+            raise InputError(
+                f'escalation "{escalation_id}" is not registered; accepted: '
+                + (", ".join(found) or "none, nothing was escalated")
+            )
+        if item.status not in ("open", "overdue"):
+            raise InputError(f'escalation "{escalation_id}" is {item.status}; expected an open one')
+        if role.strip().casefold() != item.role.casefold():
+            raise InputError(
+                f'role is "{role}"; expected "{item.role}", to whom this escalation went'
+            )
+        ledger = Ledger(self.ledger_path)
+        ledger.append(
+            Resolution(
+                event_id=str(uuid.uuid4()),
+                at=utc_text(self._now()),
+                plan_digest=self.plan.digest,
+                model_digest=self.inputs.model.digest,
+                resolves=escalation_id,
+                reviewer=self._join(ledger, reviewer, role, simulated=False),
+                role=role.strip(),
+                outcome=outcome.strip(),
+                rationale=rationale.strip(),
+            )
+        )
+
+    def _events(self) -> tuple[Event, ...]:
+        return Ledger(self.ledger_path).events() if self.ledger_path.exists() else ()
+
+    def _facts(self) -> ReviewFacts:
+        results = self.results
+        known = [*results.sample.case_ids, *self._gold]
+        return review_facts(results.tables()["scores"], self.plan, known).with_gold(self._gold)
 
     @property
     def choice_path(self) -> Path:
@@ -357,10 +553,17 @@ class Audit:
         lock = self._lock
         if lock is None:
             raise PlanError("the plan is not registered; run the audit first")
+        now = self._now()
         evidence = evidence_with_people(
-            results.evidence, self.ledger_path, self.choice_path, results.sample, self.plan
+            results.evidence,
+            self.ledger_path,
+            self.choice_path,
+            results.sample,
+            self._facts(),
+            self.plan,
+            now=now,
         )
-        return render(evidence, plan=self.plan, lock=lock, now=self._now())
+        return render(evidence, plan=self.plan, lock=lock, now=now)
 
 
 def report_from(folder: str | Path, *, now: datetime) -> AuditReport:
@@ -375,7 +578,15 @@ def report_from(folder: str | Path, *, now: datetime) -> AuditReport:
     evidence = read_evidence(dossier.evidence())
     plan, lock = dossier.registered_plan()
     sample = read_sample(dossier.sample())
-    current = evidence_with_people(evidence, dossier.ledger_path, dossier.choice_path, sample, plan)
+    current = evidence_with_people(
+        evidence,
+        dossier.ledger_path,
+        dossier.choice_path,
+        sample,
+        _kept_facts(dossier, sample, plan),
+        plan,
+        now=now,
+    )
     return render(current, plan=plan, lock=lock, now=now)
 
 
@@ -410,7 +621,10 @@ def evidence_with_people(
     ledger_path: Path,
     choice_path: Path,
     sample: CaseSample,
+    facts: ReviewFacts,
     plan: AuditPlan,
+    *,
+    now: datetime,
 ) -> Evidence:
     """The evidence with what people judged and chose until now.
 
@@ -419,16 +633,37 @@ def evidence_with_people(
     """
     chosen = read_choice(choice_path, evidence)
     if not ledger_path.exists():
-        return with_people(evidence, evidence.oversight, evidence.ledger, chosen)
+        return with_people(evidence, evidence.oversight, evidence.ledger, chosen, evidence.review)
     ledger = Ledger(ledger_path, read_only=True)
-    oversight = summarise(
-        ledger.judgments(),
-        sample,
-        model_digest=evidence.model.digest,
-        plan_digest=evidence.plan.digest,
-        confidence=plan.fairness.confidence,
-    )
-    return with_people(evidence, oversight, ledger.checkpoint(), chosen)
+    events, model = ledger.events(), evidence.model.digest
+    oversight = oversight_of(events, sample, facts, plan, model_digest=model)
+    review = review_record(events, sample, oversight, plan, model_digest=model, now=now)
+    return with_people(evidence, oversight, ledger.checkpoint(), chosen, review)
+
+
+def _kept_facts(dossier: Dossier, sample: CaseSample, plan: AuditPlan) -> ReviewFacts:
+    """The facts about the cases, from the results in the folder."""
+    scores = pd.read_parquet(dossier.results_path / "scores.parquet")
+    gold: dict[str, int] = {}
+    kept = dossier.results_path / "gold.parquet"
+    if kept.is_file():
+        table = pd.read_parquet(kept)
+        gold = dict(zip(table["case_id"].astype(str), table["answer"].astype(int), strict=True))
+    return review_facts(scores, plan, [*sample.case_ids, *gold]).with_gold(gold)
+
+
+def _gold(
+    dossier: Dossier | None, inputs: AuditInputs, plan: AuditPlan, ids: Sequence[Any] | None
+) -> dict[str, int]:
+    """The answers that experts know, by case id; a case that is drawn, too, stays gold."""
+    if not plan.review.gold:
+        return {}
+    folder = dossier.folder if dossier is not None else Path()
+    table = read_data(plan.review.gold, folder=folder, field="review.gold")
+    known = {case_id: case_id for case_id in inputs.case_ids}
+    if ids is not None:
+        known |= dict(zip(map(str, ids), inputs.case_ids, strict=True))
+    return gold_answers(table, known)
 
 
 def _profiles(plan: AuditPlan, dossier: Dossier | None) -> tuple[Profile, ...]:
@@ -563,12 +798,15 @@ def _reveal(audit: Audit, case_id: str) -> Revealed:
     )
 
 
-def _result_files(results: AuditResults) -> dict[str, bytes]:
+def _result_files(results: AuditResults, gold: Mapping[str, int]) -> dict[str, bytes]:
     files = {
         "evidence.json": results.evidence.to_bytes(),
         "sample.json": canonical_bytes(results.sample),
     }
-    for name, table in results.tables().items():
+    tables = results.tables()
+    if gold:
+        tables["gold"] = pd.DataFrame({"case_id": list(gold), "answer": list(gold.values())})
+    for name, table in tables.items():
         buffer = BytesIO()
         table.to_parquet(buffer, index=False)
         files[f"{name}.parquet"] = buffer.getvalue()

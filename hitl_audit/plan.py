@@ -257,7 +257,8 @@ def _explain(error: ErrorDetails) -> list[str]:
         prefix = f"{place} " if place else ""
         return [prefix + line for line in message.split("\n")]
     if kind == "literal_error":
-        accepted = re.findall(r"'([^']*)'", str(context["expected"]))
+        quoted = re.findall(r"'([^']*)'|\"([^\"]*)\"", str(context["expected"]))
+        accepted = [single or double for single, double in quoted]
         near = did_you_mean(found, accepted) if isinstance(found, str) else ""
         return [f"{place} is {shown}; accepted: {', '.join(accepted)}{near}"]
     if place == "data.favorable":

@@ -25,7 +25,7 @@ ConditionName = Literal[
     "group gap",
     "unreliable explanation",
     "conflict between reviewers",
-    "request by an expert",
+    "an expert's request",
 ]
 
 

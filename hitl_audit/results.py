@@ -43,7 +43,8 @@ from hitl_audit.performance import Performance, measure_performance
 from hitl_audit.plan import AuditPlan, PlanLock
 from hitl_audit.profiles.loader import Profile
 from hitl_audit.review.oversight import summarise
-from hitl_audit.review.sampling import CaseSample, sample_cases
+from hitl_audit.review.sampling import CaseSample
+from hitl_audit.reviewing import disclosed, draw_cases, how_drawn
 from hitl_audit.training import TrainingRows
 
 __all__ = ["AuditResults", "Progress", "read_results", "read_sample", "run_audit"]
@@ -374,13 +375,7 @@ def run_audit(
         for i, criterion in enumerate(plan.criteria)
     )
     past = _history(history, plan) if history is not None else None
-    sample = sample_cases(
-        inputs.X,
-        min(plan.review.cases, len(inputs)),
-        design=plan.review.design,
-        strata=inputs.sensitive[plan.review.stratify_by] if plan.review.stratify_by else None,
-        random_state=plan.seed,
-    )
+    sample = draw_cases(inputs, plan)
     # Thousands of small solves: several BLAS threads only wait for each other.
     with threadpool_limits(1, user_api="blas"):
         made = explanations(inputs, plan, sample, progress)
@@ -396,7 +391,9 @@ def run_audit(
         )
     explained = [e for e in (made.shap, made.lime) if e is not None]
     provenance = (
-        *_provenance(inputs, sample, past, explained, performance_args, fairness_args),
+        *_provenance(
+            inputs, sample, how_drawn(plan), past, explained, performance_args, fairness_args
+        ),
         *sources(looked_into, inputs, plan, profiles, training),
         *made.sources(inputs, plan),
     )
@@ -470,6 +467,7 @@ def run_audit(
         ledger=None,
         provenance=provenance,
         analyses=looked_into,
+        review_disclosed=disclosed(plan),
     )
     progress("done", 1.0)
     return AuditResults(
@@ -480,13 +478,14 @@ def run_audit(
 def _provenance(
     inputs: AuditInputs,
     sample: CaseSample,
+    how: dict[str, Any],
     past: History | None,
     explanations: Iterable[Explanation],
     performance_args: dict[str, Any],
     fairness_args: dict[str, Any],
 ) -> tuple[Provenance, ...]:
     data, seed = inputs.data_digest, sample.random_state
-    drawn = {"n": len(sample.cases), "design": sample.design}
+    drawn = {"n": len(sample.cases), "design": sample.design, **how}
     entries: list[tuple[str, str, dict[str, Any], str, int | None]] = [
         ("performance", "measure_performance", performance_args, data, seed),
         ("fairness", "group_metrics", fairness_args, data, None),
@@ -498,7 +497,7 @@ def _provenance(
         described = {**fairness_args, "metrics": ["selection_rate"]}
         entries.append(("history", "group_metrics", described, past.digest, None))
     for made in explanations:
-        how = {
+        args = {
             "method": made.method,
             "algorithm": made.algorithm,
             "scale": made.scale,
@@ -506,7 +505,7 @@ def _provenance(
             "n_seeds": made.n_seeds,
         }
         rows = digest_frame(made.data)
-        entries.append((f"explanations.{made.method}", "explain", how, rows, made.random_state))
+        entries.append((f"explanations.{made.method}", "explain", args, rows, made.random_state))
     return tuple(
         Provenance(part, f"hitl_audit.{function}", plain(arguments), digest, seed)
         for part, function, arguments, digest, seed in entries

@@ -134,7 +134,7 @@ def test_judgments_reach_the_document(audit: Audit, tmp_path: Path) -> None:
     assert evidence.oversight.judged == 12
     assert evidence.oversight.agreement.value == 1.0
     assert evidence.ledger is not None
-    assert evidence.ledger.size == 24
+    assert evidence.ledger.size == 25  # the reviewer joined, too
     assert audit.report().document.banner == ""
 
 

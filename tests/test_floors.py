@@ -48,6 +48,7 @@ FLOORS = {
     "training": 2,
     "explaining": 3,
     "results": 3,
+    "reviewing": 3,
     "verification": 3,
     "examples": 3,
     "report": 4,
@@ -77,6 +78,8 @@ NEIGHBOURS = {
     ("inputs", "groups"),
     ("inputs", "loading"),
     ("results", "evidence"),
+    ("results", "reviewing"),
+    ("reviewing", "evidence"),
     ("analyses", "evidence"),
     ("explaining", "evidence"),
     ("results", "explaining"),
@@ -138,6 +141,7 @@ FILE_TOUCHERS = {
     "cli",
     "examples",
     "audit",
+    "review_app",
     "widgets",
 }
 

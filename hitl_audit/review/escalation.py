@@ -43,15 +43,15 @@ LOW_CONFIDENCE = "low confidence"
 GROUP_GAP = "group gap"
 UNRELIABLE = "unreliable explanation"
 CONFLICT = "conflict between reviewers"
-REQUEST = "request by an expert"
+REQUEST = "an expert's request"
 CONDITIONS = (LOW_CONFIDENCE, GROUP_GAP, UNRELIABLE, CONFLICT, REQUEST)
 """What a rule can be about. *Low confidence*: the reviewers' confidence in their
 own answers on a case is at most ``limit`` on average (2 by default), or the
 model's score is among the uncertain ones. *Group gap*: the interval of a
 difference between groups lies beyond ``limit`` (0 by default) on either side.
 *Unreliable explanation*: one was shown, marked as such. *Conflict between
-reviewers*: their verdicts ask for different decisions. *Request by an
-expert*: a reviewer answered *escalate*."""
+reviewers*: their verdicts ask for different decisions. *An expert's request*:
+a reviewer answered *escalate*."""
 
 _LIMITS = {LOW_CONFIDENCE: 2.0, GROUP_GAP: 0.0}
 

@@ -63,7 +63,7 @@ def adjudication(
 
 def escalation(subject: str, **changes: Any) -> Escalation:
     fields = {
-        "condition": "request by an expert",
+        "condition": "an expert's request",
         "subject": subject,
         "role": "compliance officer",
         "raised_by": "R1",
