@@ -232,6 +232,11 @@ def test_every_drawn_group_is_listed() -> None:
         rates["d"]
     with pytest.raises(InputError, match='group "a": rates: got sampled=0, fewer than the 20'):
         rates_by_group([*YES_NO, 1, 1, 0], [0.1] * 23, groups, sampled={"b": 3})
+    chart = rates.chart("Overrides")
+    assert chart.message == "Overrides by group: 80.0% for a."
+    assert "b: insufficient data: 3 judged, 10 are needed." in chart.alt
+    assert chart.series[0].y == (0.8, None, None)
+    assert len(rates.plot("Overrides").data) == 1
     insufficient = rates.differences("a")["b"]
     assert (insufficient.status, insufficient.value) == ("insufficient data", None)
 
@@ -312,5 +317,7 @@ def test_a_proxy_that_does_not_fit_is_refused(
 
 
 def test_groups_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(InputError, match="there are no groups to draw"):
+        rates_by_group([], [], []).plot("Overrides")
     with pytest.raises(InputError, match="got 1 groups for 20 outcomes"):
         rates_by_group(YES_NO, [0.1] * 20, ["a"])
