@@ -255,7 +255,7 @@ def test_all_cases_are_all_cases() -> None:
         {"design": "uncertainty", "priority": range(10)},
         {"priority": range(10), "strata": strata, "floor_per_group": 2},
     ):
-        sample = sample_cases(range(10), 10, **arguments)  # type: ignore[arg-type]
+        sample = sample_cases(range(10), 10, **arguments)
         assert sorted(map(int, sample.case_ids)) == list(range(10))
         assert set(chances(sample).values()) == {1.0}
 
