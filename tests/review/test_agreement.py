@@ -489,6 +489,20 @@ STATUS: dict[str, tuple[pd.DataFrame, dict[str, Any], dict[str, str]]] = {
         {"level": "ratio"},
         {"Krippendorff's alpha": "not defined", "Fleiss' kappa": "estimated"},
     ),
+    "an answer given to few units": (
+        pd.DataFrame({"a": ["x"] * 26 + ["y"] * 4, "b": ["x"] * 26 + ["y"] * 4}),
+        {},
+        {
+            "Cohen's kappa": "insufficient data",
+            "Scott's pi": "insufficient data",
+            "Fleiss' kappa": "insufficient data",
+            "Conger's kappa": "insufficient data",
+            "Krippendorff's alpha": "insufficient data",
+            "Gwet's AC1": "estimated",
+            "Brennan-Prediger": "estimated",
+            "raw agreement": "estimated",
+        },
+    ),
     "no weights": (
         FOUR_OBSERVERS,
         {},
@@ -617,7 +631,7 @@ def test_the_same_seed_gives_the_same_interval() -> None:
 
 
 def test_with_only_two_units_that_differ_the_bootstrap_says_what_it_left_out() -> None:
-    ratings = pd.DataFrame({"a": [1] * 20, "b": [1] * 19 + [2]})
+    ratings = pd.DataFrame({"a": [1] * 20, "b": [1] * 15 + [2] * 5})
     found = agreement(ratings, level="ordinal").coefficient("Krippendorff's alpha")
     assert "with a single category left out" in found.method
 
