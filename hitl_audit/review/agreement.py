@@ -54,7 +54,7 @@ def agreement(
     323-327), with t quantiles; for ordinal alpha the percentiles of a bootstrap
     over units. Where that variance is 0 (all units agree alike), Wilson's
     interval of the observed agreement of as many units, with the expected
-    agreement held.
+    agreement held. Too little data for a coefficient is said instead of a value.
 
     Args:
         ratings: units (index) × raters (columns); text, numbers or truth

@@ -1,7 +1,8 @@
 """The formulas of chance-corrected agreement, and how sure each is. Pure NumPy.
 
 All are (observed − expected) / (1 − expected) and differ in what they expect by
-chance. ``counts`` is (n, q): how many raters put unit i into category k;
+chance. ``counts`` is (n, q): how many raters put unit i into category k, for
+units with a rating, two of which or more have two ratings;
 ``weights`` (q, q) is the credit for a pair of ratings: 1 on the diagonal, 0 to 1
 elsewhere. Units with one rating say nothing about observed agreement but count
 in what is expected, as in Gwet, *Handbook of Inter-Rater Reliability* (4th ed.,
@@ -103,7 +104,9 @@ def gwet(counts: FloatArray, weights: FloatArray) -> Estimate:
     q = counts.shape[1]
     shares = counts / counts.sum(axis=1, keepdims=True)
     used = shares.mean(axis=0)
-    scale = float(weights.sum()) / (q * (q - 1)) if q > 1 else 0.0
+    if q == 1:
+        return _corrected(counts, weights, 1.0, np.zeros(len(counts)))
+    scale = float(weights.sum()) / (q * (q - 1))
     expected = scale * float(used @ (1 - used))
     slope = -2 * scale * (shares @ used - float(used @ used))
     return _corrected(counts, weights, expected, slope)

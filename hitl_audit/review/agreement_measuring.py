@@ -15,12 +15,24 @@ from hitl_audit.review.agreement_ratings import Ratings
 from hitl_audit.review.agreement_result import Coefficient, Prevalence
 from hitl_audit.review.agreement_words import Measured, reading
 
-__all__ = ["MIN_UNITS", "N_BOOT", "Asked", "measure_coefficients", "measure_prevalence"]
+__all__ = [
+    "MIN_OTHER",
+    "MIN_UNITS",
+    "N_BOOT",
+    "Asked",
+    "measure_coefficients",
+    "measure_prevalence",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
 MIN_UNITS = 10
 """With fewer units that two people rated, no coefficient is estimated."""
+
+MIN_OTHER = 5
+"""With fewer units that got another answer than the most frequent one, no kappa and no
+alpha is estimated: its interval would hold the true value in half of all cases or less
+(``benchmarks/consensus.py``). Raw agreement and AC1 do not suffer so."""
 
 N_BOOT = 1000
 """Resamples of the units, for ordinal alpha."""
@@ -126,6 +138,7 @@ def _coefficient(
             estimate.expected,
             level=asked.level,
             raters=raters,
+            units=units,
             confidence=asked.confidence,
         ),
     )
@@ -160,6 +173,16 @@ def _refusal(asked: Asked, name: str, needs: tuple[str, ...], units: int) -> tup
         return "insufficient data", (
             f"{units} units were rated by {whose}; at least {MIN_UNITS} are needed."
         )
+    if "variety" in needs:
+        paired = asked.counts[asked.counts.sum(axis=1) > 1]
+        most = int(asked.counts.sum(axis=0).argmax())
+        other = int((paired.sum(axis=1) > paired[:, most]).sum())
+        if 0 < other < MIN_OTHER:
+            return "insufficient data", (
+                f"Only {other} of {units} units got another answer than "
+                f'"{table.categories[most]}"; '
+                f"at least {MIN_OTHER} are needed to tell agreement from chance."
+            )
     return None
 
 
@@ -178,9 +201,7 @@ _NO_ORDER = (
 )
 
 
-def _interval(
-    asked: Asked, name: str, found: Estimate, units: int
-) -> tuple[float | None, float | None, str]:
+def _interval(asked: Asked, name: str, found: Estimate, units: int) -> tuple[float, float, str]:
     assert found.value is not None  # noqa: S101
     floor = 0.0 if found.expected == 0 else -1.0
     if found.error is None and found.observed < 1:
@@ -208,15 +229,13 @@ def _share(value: float) -> Count:
     return Count(round(min(1.0, value) * _PARTS), _PARTS)
 
 
-def _percentiles(asked: Asked) -> tuple[float | None, float | None, str]:
+def _percentiles(asked: Asked) -> tuple[float, float, str]:
     drawn = formulas.ordinal_replicates(asked.counts, N_BOOT, asked.random_state)
     drawn = drawn[np.isfinite(drawn)]
     lost = N_BOOT - len(drawn)
     method = f"bootstrap over units, percentiles of {N_BOOT}"
     if lost:
         method += f" ({lost} with a single category left out)"
-    if 2 * lost > N_BOOT:
-        return None, None, method
     tail = (1 - asked.confidence) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return float(low), float(high), method
@@ -249,16 +268,16 @@ _COEFFICIENTS: tuple[tuple[str, Callable[[Asked], Estimate], tuple[str, ...]], .
         lambda a: formulas.observed_agreement(a.counts, _matrix(a)),
         ("weights",),
     ),
-    ("Krippendorff's alpha", _alpha, ("level",)),
+    ("Krippendorff's alpha", _alpha, ("level", "variety")),
     (
         "Cohen's kappa",
         lambda a: formulas.conger(a.codes, a.identity, divisor=0),
-        ("two raters",),
+        ("two raters", "variety"),
     ),
-    ("weighted kappa", _weighted_kappa, ("weights",)),
-    ("Scott's pi", lambda a: formulas.fleiss(a.counts, a.identity), ("two raters",)),
-    ("Fleiss' kappa", lambda a: formulas.fleiss(a.counts, a.identity), ()),
-    ("Conger's kappa", lambda a: formulas.conger(a.codes, a.identity), ()),
+    ("weighted kappa", _weighted_kappa, ("weights", "variety")),
+    ("Scott's pi", lambda a: formulas.fleiss(a.counts, a.identity), ("two raters", "variety")),
+    ("Fleiss' kappa", lambda a: formulas.fleiss(a.counts, a.identity), ("variety",)),
+    ("Conger's kappa", lambda a: formulas.conger(a.codes, a.identity), ("variety",)),
     ("Brennan-Prediger", lambda a: formulas.brennan_prediger(a.counts, a.identity), ()),
     ("Gwet's AC1", lambda a: formulas.gwet(a.counts, a.identity), ()),
     ("Gwet's AC2", lambda a: formulas.gwet(a.counts, _matrix(a)), ("weights",)),

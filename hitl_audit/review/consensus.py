@@ -22,7 +22,12 @@ from hitl_audit.review.consensus_reviewers import (
     against_model,
     against_reference,
 )
-from hitl_audit.review.dawid_skene import SMOOTHING, DawidSkene, fit_dawid_skene
+from hitl_audit.review.dawid_skene import (
+    SMOOTHING,
+    DawidSkene,
+    check_smoothing,
+    fit_dawid_skene,
+)
 
 __all__ = ["METHODS", "TIES", "consensus", "decided"]
 
@@ -41,7 +46,7 @@ def consensus(
     *,
     method: str = "majority",
     ties: Label = "none",
-    truth: Mapping[Any, Label] | pd.Series[Any] | None = None,
+    truth: Mapping[Any, Any] | pd.Series[Any] | None = None,
     categories: Sequence[Label] | None = None,
     smoothing: float = SMOOTHING,
     confidence: float = 0.95,
@@ -84,6 +89,7 @@ def consensus(
             f"{did_you_mean(str(method), METHODS)}"
         )
     check_options(confidence, random_state)
+    check_smoothing(smoothing)
     gold = _gold(truth)
     table = read_ratings(ratings, categories=categories, also=tuple(gold.values()))
     tie_code = _tie_code(ties, table)
@@ -196,7 +202,7 @@ def _too_little(table: Ratings, counts: FloatArray) -> str:
     return ""
 
 
-def _gold(truth: Mapping[Any, Label] | pd.Series[Any] | None) -> dict[str, Label]:
+def _gold(truth: Mapping[Any, Any] | pd.Series[Any] | None) -> dict[str, Label]:
     if truth is None:
         return {}
     if not isinstance(truth, Mapping | pd.Series):

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from hitl_audit.errors import InputError
 
-__all__ = ["SMOOTHING", "DawidSkene", "fit_dawid_skene"]
+__all__ = ["SMOOTHING", "DawidSkene", "check_smoothing", "fit_dawid_skene"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -128,6 +128,16 @@ def fit_dawid_skene(
     )
 
 
+def check_smoothing(smoothing: float) -> None:
+    """Refuse what is no pseudo-count.
+
+    Raises:
+        InputError: it is negative or not finite.
+    """
+    if not 0 <= smoothing < np.inf:
+        raise InputError(f"Dawid-Skene: smoothing is {smoothing}; accepted: a number from 0 on")
+
+
 class _Data:
     """The different rows of ratings, how often each occurs, and the two steps of EM on them."""
 
@@ -229,8 +239,7 @@ def _check(
             f"Dawid-Skene: codes from {codes.min()} to {codes.max()}; accepted: −1 (none) to "
             f"{categories - 1}"
         )
-    if not 0 <= smoothing < np.inf:
-        raise InputError(f"Dawid-Skene: smoothing is {smoothing}; accepted: a number from 0 on")
+    check_smoothing(smoothing)
     for name, value in (("starts", starts), ("max_iterations", max_iterations)):
         if not isinstance(value, int | np.integer) or value < 1:
             raise InputError(f"Dawid-Skene: {name} is {value}; accepted: an integer from 1 on")
