@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import rfc8785
+
 from hitl_audit.canonical import Digest, canonical_bytes, sha256
 from hitl_audit.errors import LedgerError
 from hitl_audit.review.event import Event, Opening, read_event
@@ -173,7 +175,7 @@ def checkpoint_problems(rows: Sequence[Row], checkpoint: Checkpoint, *, chained:
 
 
 def _is_canonical(body: bytes) -> bool:
-    """RFC 8785, for a body that can be read: its names are ASCII and few numbers have fractions."""
+    """RFC 8785, for a body that can be read: its names are ASCII."""
     odd = []
 
     def number(text: str) -> float:
@@ -183,8 +185,14 @@ def _is_canonical(body: bytes) -> bool:
         return value
 
     record = json.loads(body, parse_float=number)
-    form = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return not odd and form.encode(errors="surrogatepass") == body
+    if odd:
+        return False
+    try:
+        # Python's own form is RFC 8785 but for some fractions, and ten times as fast.
+        quick = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return quick.encode() == body or canonical_bytes(record) == body
+    except (UnicodeEncodeError, rfc8785.CanonicalizationError):
+        return False
 
 
 def _gaps(rows: Sequence[Row]) -> dict[int, str]:

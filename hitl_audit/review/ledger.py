@@ -88,7 +88,6 @@ class Ledger:
         salts: source of 16 or more random bytes per call.
 
     Attributes:
-        path: the SQLite file; ``None`` in PostgreSQL.
         url: where the ledger is, without a password.
 
     Raises:
@@ -107,7 +106,18 @@ class Ledger:
         self._store = _open(path_or_url, read_only)
         self._salts = salts
         self.url = self._store.url
-        self.path: Path | None = getattr(self._store, "path", None)
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file.
+
+        Raises:
+            LedgerError: the ledger is in PostgreSQL.
+        """
+        path = self._store.path
+        if path is None:
+            raise LedgerError(f"ledger: {self.url} is in PostgreSQL, it has no file")
+        return path
 
     # ------------------------------------------------------------ writing
 

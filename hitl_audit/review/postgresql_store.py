@@ -257,7 +257,7 @@ class PostgresqlStore(Store):
 def _parsed(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:  # its message repeats the URL with the password
+    except (sa.exc.ArgumentError, ValueError):  # its message repeats the URL with the password
         raise LedgerError(
             "ledger: the URL cannot be read; expected postgresql://user:password@host/database"
         ) from None

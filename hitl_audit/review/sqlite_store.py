@@ -79,7 +79,7 @@ class SqliteStore(Store):
     """
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
-        self.path = path
+        self.path: Path = path
         self.url = f"sqlite:///{path.absolute()}"
         self.read_only = read_only
         # One connection per operation: no state to share between threads or kernels.

@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -67,10 +68,12 @@ class Store(ABC):
     Attributes:
         url: where it is, without a password.
         read_only: nothing is ever written.
+        path: the file, if it is one.
     """
 
     url: str
     read_only: bool
+    path: Path | None = None
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[sa.Connection]:

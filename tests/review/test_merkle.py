@@ -148,10 +148,7 @@ def test_a_changed_path_proves_nothing(size: int, where: int, change: str) -> No
     leaves = [leaf_hash(bytes([number])) for number in range(size)]
     root = text_of(leaves)
     seq, old = 1 + where % size, 1 + where % (size - 1)
-    for proof, holds in (
-        (inclusion(seq, leaves), lambda p: p.holds(root)),
-        (consistency(old, leaves), lambda p: p.holds(text_of(leaves[:old]), root)),
-    ):
+    for proof in (inclusion(seq, leaves), consistency(old, leaves)):
         path = list(proof.path)
         at = where % len(path)
         if change == "drop":
@@ -160,7 +157,11 @@ def test_a_changed_path_proves_nothing(size: int, where: int, change: str) -> No
             path.insert(at, path[at])
         else:
             path[at] = digest_text(bytes(b ^ (i == 0) for i, b in enumerate(raw_digest(path[at]))))
-        assert not holds(dataclasses.replace(proof, path=tuple(path)))
+        changed = dataclasses.replace(proof, path=tuple(path))
+        if isinstance(changed, InclusionProof):
+            assert not changed.holds(root)
+        else:
+            assert not changed.holds(text_of(leaves[:old]), root)
 
 
 @pytest.mark.parametrize(("seq", "size"), [(0, 8), (9, 8), (1, 0), (1, 9), (5, 8), (1, 4)])
