@@ -24,6 +24,8 @@ __all__ = [
 Numbers = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
 
+_SEEN = 3.0
+
 
 def weighted_mean(values: Numbers, weights: Numbers) -> float:
     """``Σwy / Σw``."""
@@ -40,38 +42,59 @@ def effective_size(
     pi: Numbers,
     *,
     spread: float,
+    outcomes: Numbers,
     clusters: Codes | None = None,
     finite_population: bool = True,
 ) -> float:
     """``spread / V``, where V is the variance of the Hájek mean of these residuals.
 
+    V cannot know of what no heavy case has shown: if all cases that differ had
+    large chances, V is small, and the interval too narrow. Until at least 3
+    cases of either kind are among those of more than average weight, the size
+    is at most what the weights alone allow, ``(Σw)² / Σ(1−π)w²`` (Kish).
+    Without that, intervals of a rate that lay where priorities did not look
+    held the truth 69 times in 100; with it, 97 (``benchmarks/review.py`` has
+    such a population).
+
     Args:
         residuals: (n,) y − ŷ.
         pi: (n,) inclusion probabilities.
         spread: variance of one value of a simple random sample, p(1 − p) of a rate.
+        outcomes: (n,) y, or |a − b| of a paired difference, from 0 to 1.
         clusters: (n,) codes. V is never below that of independent values: with
             few clusters it can be 0 by chance.
         finite_population: multiply every term by 1 − π; not with clusters.
 
     Returns:
-        The size; ``inf`` if nothing is left to chance. Where no residual
-        differs from 0 there is no variance to go by, and what the weights
-        alone cost is given: ``(Σw)² / Σ(1−π)w²`` (Kish).
+        The size; ``inf`` if nothing is left to chance.
     """
     weights = 1 / pi
     total = float(weights.sum())
-    left_open = 1 - pi if finite_population and clusters is None else np.ones_like(pi)
-    if spread <= 0 or float(np.abs(residuals).max()) < 1e-12:
-        if clusters is not None:
-            weights = np.bincount(clusters, weights=weights).astype(np.float64)
-            left_open = np.ones_like(weights)
-        return _ratio(total**2, float((left_open * weights**2).sum()))
-    squares = float((left_open * weights**2 * residuals**2).sum())
     if clusters is not None:
-        sums = np.bincount(clusters, weights=weights * residuals)
-        c = len(np.unique(clusters))
-        squares = max(squares, c / (c - 1) * float((sums**2).sum()))
-    return _ratio(spread * total**2, squares)
+        return _clustered(weights, residuals, spread, clusters)
+    left_open = 1 - pi if finite_population else np.ones_like(pi)
+    by_weights = _ratio(total**2, float((left_open * weights**2).sum()))
+    if _constant(residuals, spread):
+        return by_weights
+    squares = float((left_open * weights**2 * residuals**2).sum())
+    size = _ratio(spread * total**2, squares)
+    heavy = outcomes[weights >= weights.mean() * (1 - 1e-9)]
+    seen = min(float(heavy.sum()), float((1 - heavy).sum()))
+    return size if seen >= _SEEN else min(size, by_weights)
+
+
+def _clustered(weights: Numbers, residuals: Numbers, spread: float, clusters: Codes) -> float:
+    total = float(weights.sum())
+    if _constant(residuals, spread):
+        return _ratio(total**2, float((np.bincount(clusters, weights=weights) ** 2).sum()))
+    c = len(np.unique(clusters))
+    sums = np.bincount(clusters, weights=weights * residuals)
+    together = c / (c - 1) * float((sums**2).sum())
+    return _ratio(spread * total**2, max(float((weights**2 * residuals**2).sum()), together))
+
+
+def _constant(residuals: Numbers, spread: float) -> bool:
+    return spread <= 0 or float(np.abs(residuals).max()) < 1e-12
 
 
 def quantile(pi: Numbers, clusters: Codes | None, confidence: float) -> float:

@@ -8,7 +8,9 @@ cases that is the plain Wilson interval, it stays inside 0 and 1, and it keeps
 its promise for rare outcomes, where ŷ ± 1.96 √V does not (Korn & Graubard,
 Survey Methodology 24 (1998), 193-201; Franco, Little, Louis & Slud, J. Survey
 Statistics and Methodology 7 (2019), 334-364). Where all cases say the same, V
-is 0 and says nothing; the size is then ``(Σ1/π)² / Σ(1−π)/π²`` (Kish).
+is 0 and says nothing; the size is then ``(Σ1/π)² / Σ(1−π)/π²`` (Kish), which
+also bounds it until the heavy cases have shown something
+(:func:`effective_size.effective_size`).
 
 Cases that somebody picked by hand have no chance, and enter no rate.
 """
@@ -104,6 +106,7 @@ def weighted_rate(
         y - value,
         pi,
         spread=value * (1 - value),
+        outcomes=y,
         clusters=groups,
         finite_population=finite_population,
     )
@@ -171,7 +174,11 @@ def assisted_rate(
     if not 0 < value < 1:
         return plain
     size = effective_size(
-        unexplained - left, pi, spread=value * (1 - value), finite_population=finite_population
+        unexplained - left,
+        pi,
+        spread=value * (1 - value),
+        outcomes=y,
+        finite_population=finite_population,
     )
     low, high = wilson_of_share(value, size, quantile(pi, None, confidence))
     name = "regression estimator" if slope is None else "difference estimator"
@@ -230,6 +237,7 @@ def weighted_difference(
         gap - value,
         pi,
         spread=up + down - value**2,
+        outcomes=np.abs(gap),
         clusters=groups,
         finite_population=finite_population,
     )

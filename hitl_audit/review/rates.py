@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from hitl_audit.charts import Chart, Series, number, to_plotly
 from hitl_audit.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -137,6 +138,46 @@ class GroupRates:
         columns = ["group", *Rate.__dataclass_fields__]
         rows = [{"group": row.group, **asdict(row.rate)} for row in self.rows]
         return pd.DataFrame(rows, columns=columns)
+
+    def chart(self, what: str) -> Chart:
+        """The rates with their intervals, one row per group.
+
+        Args:
+            what: what the rates are of, for example ``"Overrides"``.
+
+        Raises:
+            InputError: there are no groups.
+        """
+        if not self.rows:
+            raise InputError("rates: there are no groups to draw")
+        estimated = [row for row in self.rows if row.rate.value is not None]
+        said = ", ".join(
+            f"{number(row.rate.value or 0.0, percent=True)} for {row.group}" for row in estimated
+        )
+        said = f"{what} by group: {said or 'every group has too few judged cases'}."
+        sure = f"{self.rows[0].rate.confidence * 100:g}% interval"
+        return Chart(
+            kind="intervals",
+            message=said,
+            alt=f"{said} " + " ".join(f"{row.group}: {row.rate.words}." for row in self.rows),
+            value_label=f"{what}, with {sure}",
+            series=(
+                Series(
+                    name=what,
+                    x=tuple(row.group for row in self.rows),
+                    y=tuple(row.rate.value for row in self.rows),
+                    low=tuple(row.rate.low for row in self.rows),
+                    high=tuple(row.rate.high for row in self.rows),
+                    notes=tuple(f"n = {row.rate.n}, {row.rate.status}" for row in self.rows),
+                ),
+            ),
+            value_range=(0.0, 1.0),
+            percent=True,
+        )
+
+    def plot(self, what: str) -> Any:
+        """:meth:`chart` as a plotly figure."""
+        return to_plotly(self.chart(what))
 
     def differences(self, reference: str) -> dict[str, Difference]:
         """Every other group's rate minus that of the reference, by group.

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t as student
 
 from hitl_audit.canonical import canonical_bytes
 from hitl_audit.errors import InputError
@@ -63,20 +64,27 @@ def test_cases_drawn_and_not_judged_keep_the_interval_open() -> None:
 
 
 def test_unequal_chances_by_hand() -> None:
-    # 10 cases of weight 10 all agree, 4 of 10 cases of weight 2.
-    y = [1] * 14 + [0] * 6
+    # 6 of 10 cases of weight 10 agree, 4 of 10 cases of weight 2.
+    y = [1] * 6 + [0] * 4 + [1] * 4 + [0] * 6
     rate = weighted_rate(y, [0.1] * 10 + [0.5] * 10, design="stratified")
-    value = (10 * 10 + 4 * 2) / 120
+    value = (6 * 10 + 4 * 2) / 120
     variance = (
-        10 * 0.9 * 100 * (1 - value) ** 2 + 4 * 0.5 * 4 * (1 - value) ** 2 + 6 * 0.5 * 4 * value**2
+        (6 * (1 - value) ** 2 + 4 * value**2) * 0.9 * 100
+        + (4 * (1 - value) ** 2 + 6 * value**2) * 0.5 * 4
     ) / 120**2
     size = value * (1 - value) / variance
     assert rate.effective_n == pytest.approx(size)
-    t = 2.179  # Student's t at 95 %, about 120² / 1040 − 1 = 12.8 degrees of freedom
+    t = float(student.ppf(0.975, 120**2 / 1040 - 1))
     centre = (value + t * t / (2 * size)) / (1 + t * t / size)
     half = t * math.sqrt(value * (1 - value) / size + t * t / (4 * size**2)) / (1 + t * t / size)
-    assert bounds(rate) == pytest.approx((value, centre - half, centre + half), abs=3e-3)
+    assert bounds(rate) == pytest.approx((value, centre - half, centre + half))
     assert rate.method == "Hájek, Wilson at the effective size"
+
+
+def test_heavy_cases_that_all_say_the_same_do_not_narrow_the_interval() -> None:
+    # All 10 cases of weight 10 agree: the light ones alone cannot say how sure that is.
+    rate = weighted_rate([1] * 14 + [0] * 6, [0.1] * 10 + [0.5] * 10, design="stratified")
+    assert rate.effective_n == pytest.approx(120**2 / (10 * 0.9 * 100 + 10 * 0.5 * 4))
 
 
 @pytest.mark.parametrize("all_say", [0, 1])
@@ -232,6 +240,11 @@ def test_every_drawn_group_is_listed() -> None:
         rates["d"]
     with pytest.raises(InputError, match='group "a": rates: got sampled=0, fewer than the 20'):
         rates_by_group([*YES_NO, 1, 1, 0], [0.1] * 23, groups, sampled={"b": 3})
+    chart = rates.chart("Overrides")
+    assert chart.message == "Overrides by group: 80.0% for a."
+    assert "b: insufficient data: 3 judged, 10 are needed." in chart.alt
+    assert chart.series[0].y == (0.8, None, None)
+    assert len(rates.plot("Overrides").data) == 1
     insufficient = rates.differences("a")["b"]
     assert (insufficient.status, insufficient.value) == ("insufficient data", None)
 
@@ -312,5 +325,7 @@ def test_a_proxy_that_does_not_fit_is_refused(
 
 
 def test_groups_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(InputError, match="there are no groups to draw"):
+        rates_by_group([], [], []).plot("Overrides")
     with pytest.raises(InputError, match="got 1 groups for 20 outcomes"):
         rates_by_group(YES_NO, [0.1] * 20, ["a"])
