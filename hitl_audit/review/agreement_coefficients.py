@@ -1,7 +1,8 @@
 """The formulas of chance-corrected agreement, and how sure each is. Pure NumPy.
 
 All are (observed − expected) / (1 − expected) and differ in what they expect by
-chance. ``counts`` is (n, q): how many raters put unit i into category k;
+chance. ``counts`` is (n, q): how many raters put unit i into category k, for
+units with a rating, two of which or more have two ratings;
 ``weights`` (q, q) is the credit for a pair of ratings: 1 on the diagonal, 0 to 1
 elsewhere. Units with one rating say nothing about observed agreement but count
 in what is expected, as in Gwet, *Handbook of Inter-Rater Reliability* (4th ed.,
@@ -29,6 +30,7 @@ __all__ = [
     "ordinal_alpha",
     "ordinal_replicates",
     "pair_weights",
+    "specific_agreement",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -102,7 +104,9 @@ def gwet(counts: FloatArray, weights: FloatArray) -> Estimate:
     q = counts.shape[1]
     shares = counts / counts.sum(axis=1, keepdims=True)
     used = shares.mean(axis=0)
-    scale = float(weights.sum()) / (q * (q - 1)) if q > 1 else 0.0
+    if q == 1:
+        return _corrected(counts, weights, 1.0, np.zeros(len(counts)))
+    scale = float(weights.sum()) / (q * (q - 1))
     expected = scale * float(used @ (1 - used))
     slope = -2 * scale * (shares @ used - float(used @ used))
     return _corrected(counts, weights, expected, slope)
@@ -138,6 +142,30 @@ def conger(codes: IntArray, weights: FloatArray, *, divisor: int = 1) -> Estimat
         slope[there] += n / rated[g] * (towards[g, codes[there, g]] - mean[g])
         counts[np.arange(n), codes[:, g]] += 1
     return _corrected(counts[:, :q], weights, expected, 2 * slope / (r * (r - 1)), divisor=divisor)
+
+
+def specific_agreement(given: FloatArray, ratings: FloatArray) -> tuple[float | None, float, int]:
+    """Where one rater gave a category, the chance that another rater of the unit gave it too.
+
+    A ratio of two sums over units, linearised as such.
+
+    Args:
+        given: (n,) ratings of this category of each unit.
+        ratings: (n,) all ratings of each unit.
+
+    Returns:
+        The value, ``None`` if nobody gave it to a unit with two ratings; its
+        standard error; and the number of such units.
+    """
+    there = (ratings > 1) & (given > 0)
+    given, ratings = given[there], ratings[there]
+    n = len(given)
+    if n < 2:
+        return None, 0.0, n
+    both = given * (given - 1) / (ratings - 1)
+    value = float(both.sum() / given.sum())
+    error = _error((both - value * given) / given.mean(), n * (n - 1))
+    return value, error or 0.0, n
 
 
 def alpha(counts: FloatArray, weights: FloatArray) -> Estimate:
