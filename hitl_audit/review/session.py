@@ -150,7 +150,7 @@ class ReviewSession:
     @property
     def key(self) -> str:
         """Name of this reviewer's queue, the same after a restart."""
-        parts = [str(self.ledger.path.resolve()), self.reviewer]
+        parts = [self.ledger.url, self.reviewer]
         return digest([*parts, self.model_digest, self.plan_digest])[7:23]
 
     def position(self) -> Position:
@@ -290,7 +290,7 @@ class ReviewSession:
         if found is None:
             raise RefusedError(f"There is no record {corrects} to correct.")
         old = found[1]
-        if (old.reviewer, old.phase) not in {
+        if not isinstance(old, Judgment) or (old.reviewer, old.phase) not in {
             (self.reviewer, "final"),
             (self.reviewer, "correction"),
         }:
@@ -320,9 +320,10 @@ class ReviewSession:
 
     def _catch_up(self) -> None:
         """Read what was recorded since the last look, by this or any other process."""
-        events = self.ledger.judgments(after=self._seen)
-        self._seen += len(events)
-        for event in events:
+        for seq, event in self.ledger.numbered(after=self._seen):
+            self._seen = seq
+            if not isinstance(event, Judgment):
+                continue
             if (event.reviewer, event.model_digest, event.plan_digest) == (
                 self.reviewer,
                 self.model_digest,
@@ -352,6 +353,8 @@ class ReviewSession:
         if found is None:
             return None
         receipt, event = found
+        if not isinstance(event, Judgment):
+            raise RefusedError(f"Record {event_id} is already taken by another event.")
         sent = (self.reviewer, case_id, answer, tuple(reasons), rationale.strip())
         if sent != (event.reviewer, event.case_id, event.answer, event.reasons, event.rationale):
             raise RefusedError(f"Record {event_id} is already taken by another answer.")

@@ -16,7 +16,7 @@ import anywidget
 import traitlets
 
 from hitl_audit.errors import AuditError
-from hitl_audit.review.ledger import Receipt
+from hitl_audit.review.ledger import Judgment, Receipt
 from hitl_audit.review.session import RefusedError, Revealed, ReviewSession
 from hitl_audit.review.words import bars
 
@@ -95,7 +95,10 @@ class JudgeWidget(anywidget.AnyWidget):
             "at": found[1].at if found else "",
             "answer": dict(_VERDICTS).get(answer, ""),
         }
-        shows_it = found is not None and self.view.get("case", {}).get("id") == found[1].case_id
+        judged = found[1] if found else None
+        shows_it = (
+            isinstance(judged, Judgment) and self.view.get("case", {}).get("id") == judged.case_id
+        )
         if step == "blind" or not shows_it:
             self.view = _page(self._session) | {"saved": saved}
         else:
