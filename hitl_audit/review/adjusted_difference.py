@@ -13,6 +13,10 @@ V(case) − V(reviewer × case)`` (Cameron, Gelbach & Miller, J. Business &
 Economic Statistics 29 (2011), 238-249), never below either one; Student's t
 with reviewers − 1 degrees of freedom. Fewer than three reviewers say nothing
 about others: then cases alone are clusters, and the method says so.
+
+Simulated coverage of the 95 % interval where reviewers differ in their bias
+(600 answers): 98.8 % with 3 reviewers, 97.0 % with 6, 95.8 % with 12; where they
+do not differ it is higher, so with few reviewers the interval is on the wide side.
 """
 
 from __future__ import annotations

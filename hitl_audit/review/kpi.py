@@ -203,9 +203,10 @@ def gap(
     weighted: bool = False,
     p_value: float | None = None,
     test: str = "",
+    needed: int | None = None,
     words: str = "",
 ) -> Kpi:
-    """A difference of two shares, as a number of its own."""
+    """A difference of two shares, as a number of its own; ``needed`` is of each side."""
     return Kpi(
         topic=topic,
         measure=measure,
@@ -213,7 +214,7 @@ def gap(
         unit=unit,
         count=None,
         n=difference.n,
-        needed=settings.needed(group),
+        needed=settings.needed(group) if needed is None else needed,
         value=difference.value,
         low=difference.low,
         high=difference.high,

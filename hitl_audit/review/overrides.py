@@ -152,6 +152,7 @@ def drift_kpis(data: Reviewed) -> list[Kpi]:
             difference_of_rates(rate_of(late, settings), rate_of(early, settings)),
             settings,
             group="later half − earlier half",
+            needed=settings.needed(),
             weighted=data.weighted,
             words="it may be the people, the model's input or the order of the cases that changed",
         )

@@ -237,6 +237,8 @@ def summarise(
     settings = checked_settings(
         Settings(confidence, min_cases, min_group, too_fast_seconds, random_state, n_boot)
     )
+    if now is not None and now.tzinfo is None:
+        raise InputError(f"now is {now}, without a time zone; expected a time with one")
     events = tuple(events)
     data = reviewed(
         events,

@@ -27,7 +27,7 @@ from hitl_audit.review.largest_gap import largest_gaps
 from hitl_audit.review.reviewed import UNKNOWN, Reviewed
 from hitl_audit.review.verdicts import CaseDecision
 
-__all__ = ["MEASURES", "Figure", "SideBySide", "side_by_side"]
+__all__ = ["MEASURES", "Figure", "SideBySide", "group_difference", "side_by_side"]
 
 MEASURES = ("accuracy", "selection_rate", "true_positive_rate", "false_positive_rate")
 
@@ -236,7 +236,9 @@ def _figures(
 def _against(row: SideBySide, reference: SideBySide) -> SideBySide:
     """A group minus its reference, each figure by Newcombe's hybrid: the two share no case."""
     names = [*DECIDERS, *(f"{a}_minus_{b}" for a, b in PAIRS)]
-    figures = {name: _hybrid(getattr(row, name), getattr(reference, name)) for name in names}
+    figures = {
+        name: group_difference(getattr(row, name), getattr(reference, name)) for name in names
+    }
     estimated = row.status == reference.status == "estimated"
     both = {row.status, reference.status}
     status = "estimated" if estimated else "not assessed"
@@ -258,7 +260,11 @@ def _against(row: SideBySide, reference: SideBySide) -> SideBySide:
     )
 
 
-def _hybrid(a: Figure, b: Figure) -> Figure:
+def group_difference(a: Figure, b: Figure) -> Figure:
+    """One group's figure minus another's, which share no case: Newcombe's hybrid.
+
+    Empty if either has no interval.
+    """
     if (
         a.value is None
         or a.low is None

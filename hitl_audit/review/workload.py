@@ -99,7 +99,8 @@ def flow_kpis(data: Reviewed, events: Iterable[Event], now: datetime | None) -> 
             words="judged cases that ended in a tie, or in which nobody decided",
         ),
     ]
-    latest = now or max((moment(event.at) for event in events), default=None)
+    # UTC text with microseconds sorts as time does.
+    latest = now or (moment(max(event.at for event in events)) if events else None)
     return found + _waiting(data, events, latest) + _open_escalations(events, latest)
 
 
