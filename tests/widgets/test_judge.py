@@ -244,6 +244,7 @@ def test_an_error_of_the_program_is_answered_and_raised(ledger: Ledger) -> None:
 
 
 def test_a_damaged_ledger_is_refused_in_words(page: Page, ledger: Ledger) -> None:
+    assert ledger.path is not None
     ledger.path.write_text("no database any more " * 400)
     for leftover in ("-wal", "-shm"):
         Path(f"{ledger.path}{leftover}").unlink(missing_ok=True)
