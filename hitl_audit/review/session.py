@@ -134,6 +134,8 @@ class ReviewSession:
             simulated=simulated,
         )
         self._seen = 0
+        self._own: dict[str, list[Judgment]] = {}
+        self._withdrawn: set[str] = set()
         self._on_screen: Task | None = None
         self._shown: dict[tuple[str, str, str], list[str]] = {}
         self._since: dict[tuple[str, str, str], datetime] = {}
@@ -226,18 +228,10 @@ class ReviewSession:
             RefusedError: they have recorded nothing on it.
         """
         self._catch_up()
-        events = self.ledger.events()
-        own = tuple(
-            event
-            for event in events
-            if isinstance(event, Judgment) and self._is_mine(event) and event.case_id == case_id
-        )
+        own = tuple(self._own.get(case_id, ()))
         if not own:
             raise RefusedError(f"You have recorded nothing on case {case_id}.")
-        ids = {event.event_id for event in own}
-        withdrawn = tuple(
-            e.withdraws for e in events if isinstance(e, Withdrawal) and e.withdraws in ids
-        )
+        withdrawn = tuple(e.event_id for e in own if e.event_id in self._withdrawn)
         seen = [event for event in own if "prediction" in event.shown]
         revealed = None
         if seen:
@@ -352,7 +346,7 @@ class ReviewSession:
         Raises:
             RefusedError: with the words for the reviewer; nothing was recorded.
         """
-        old = self._own(corrects)
+        old = self._find_own(corrects)
         if old is None or old.phase == "blind":
             raise RefusedError("Only your own final verdicts can be corrected.")
         given = Given(answer, None, tuple(reasons), rationale.strip(), note.strip())
@@ -399,7 +393,7 @@ class ReviewSession:
         Raises:
             RefusedError: with the words for the reviewer; nothing was recorded.
         """
-        old = self._own(withdraws)
+        old = self._find_own(withdraws)
         if old is None:
             raise RefusedError("Only your own answers can be withdrawn.")
         if not rationale.strip():
@@ -409,7 +403,8 @@ class ReviewSession:
             if isinstance(found[1], Withdrawal) and found[1].withdraws == withdraws:
                 return found[0]
             raise RefusedError(f"Record {event_id} is already taken by another answer.")
-        if withdraws in self.back(old.case_id).withdrawn:
+        self._catch_up()
+        if withdraws in self._withdrawn:
             raise RefusedError("This answer is withdrawn already.")
         return self.ledger.append(
             Withdrawal(
@@ -551,7 +546,7 @@ class ReviewSession:
             self.plan_digest,
         )
 
-    def _own(self, event_id: str) -> Judgment | None:
+    def _find_own(self, event_id: str) -> Judgment | None:
         found = self.ledger.find(event_id)
         if found is None:
             raise RefusedError(f"There is no record {event_id}.")
@@ -570,6 +565,10 @@ class ReviewSession:
         for seq, event in self.ledger.numbered(after=self._seen):
             self._seen = seq
             self._queue.add(event)
+            if isinstance(event, Judgment) and self._is_mine(event):
+                self._own.setdefault(event.case_id, []).append(event)
+            elif isinstance(event, Withdrawal):
+                self._withdrawn.add(event.withdraws)
 
     def _show(self, task: Task, *items: str) -> None:
         key = (task.case_id, task.task, task.step)

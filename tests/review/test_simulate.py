@@ -60,12 +60,12 @@ def verdicts(ledger: Ledger, phase: str) -> list[Judgment]:
     return [event for event in ledger.judgments() if event.phase == phase]
 
 
-def skilled(ledger: Ledger, skill: SimulatedSkill, **changes: Any) -> list[Judgment]:
+def skilled(ledger: Ledger, skill: SimulatedSkill, n: int = 10, **changes: Any) -> list[Judgment]:
     def session_for(reviewer: str) -> ReviewSession:
         given: dict[str, Any] = {"role": "simulation", "model_digest": "m", "plan_digest": "p"}
         given |= {"reasons": ("Unfair",), "simulated": True} | changes
         return ReviewSession(
-            sample_cases(MANY, 60), MANY, reveal, ledger, reviewer=reviewer, **given
+            sample_cases(MANY, n), MANY, reveal, ledger, reviewer=reviewer, **given
         )
 
     simulate_reviewers(session_for, n_reviewers=1, truth=TRUTH, skill=skill)
@@ -75,7 +75,7 @@ def skilled(ledger: Ledger, skill: SimulatedSkill, **changes: Any) -> list[Judgm
 def test_skill_is_what_it_says(tmp_path: Path) -> None:
     perfect = SimulatedSkill(accuracy=1, leniency=0, anchoring=0, unsure=0, escalates=0)
     events = skilled(Ledger(tmp_path / "perfect.db"), perfect)
-    assert len(events) == 120
+    assert len(events) == 20
     assert all(event.decision == TRUTH[event.case_id] for event in events)
 
     follower = replace(perfect, anchoring=1)
@@ -87,9 +87,9 @@ def test_skill_is_what_it_says(tmp_path: Path) -> None:
     assert {event.decision for event in events} == {"favorable"}
 
     poor = replace(perfect, accuracy=0.75)
-    blind = [e for e in skilled(Ledger(tmp_path / "p.db"), poor) if e.phase == "blind"]
+    blind = [e for e in skilled(Ledger(tmp_path / "p.db"), poor, n=50) if e.phase == "blind"]
     share = sum(event.decision == TRUTH[event.case_id] for event in blind) / len(blind)
-    assert 0.57 < share < 0.93  # 0.75 within 3.2 standard errors; the seed is fixed
+    assert 0.55 < share < 0.95  # 0.75 within 3.2 standard errors; the seed is fixed
     assert {event.confidence for event in blind} == {1, 2, 3, 4, 5}
     assert all(event.note.startswith("Simulated") for event in finals if event.note)
 
