@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hitl_audit.canonical import digest, utc_text
 from hitl_audit.review.answers import (
@@ -32,7 +32,7 @@ from hitl_audit.review.event import Event
 from hitl_audit.review.judgment import Judgment, Withdrawal
 from hitl_audit.review.ledger import Ledger, Receipt
 from hitl_audit.review.queue import ReviewQueue, Step, Task
-from hitl_audit.review.records import WhatIf
+from hitl_audit.review.records import Redaction, WhatIf
 from hitl_audit.review.revealed import Revealed, mirrored, reversed_answer
 from hitl_audit.review.sampling import CaseSample
 from hitl_audit.review.words import CaseWords
@@ -147,6 +147,11 @@ class ReviewSession:
         ledger = self.ledger
         where = str(ledger.path.resolve()) if ledger.path is not None else ledger.url
         return digest([where, self.reviewer, self.model_digest, self.plan_digest])[7:23]
+
+    @property
+    def escalates_to(self) -> str:
+        """The role that decides what is escalated; ``""`` if the plan has no rule for it."""
+        return self._request.role if self._request is not None else ""
 
     @property
     def queue(self) -> ReviewQueue:
@@ -569,6 +574,17 @@ class ReviewSession:
                 self._own.setdefault(event.case_id, []).append(event)
             elif isinstance(event, Withdrawal):
                 self._withdrawn.add(event.withdraws)
+            elif isinstance(event, Redaction):
+                self._forget_words(event)
+
+    def _forget_words(self, redaction: Redaction) -> None:
+        """Words that were destroyed must not live on in this window."""
+        for answers in self._own.values():
+            for place, event in enumerate(answers):
+                if event.event_id == redaction.redacts:
+                    emptied: dict[str, Any] = dict.fromkeys(redaction.fields, "")
+                    gone = tuple(dict.fromkeys((*event.redacted, *redaction.fields)))
+                    answers[place] = replace(event, **emptied, redacted=gone)
 
     def _show(self, task: Task, *items: str) -> None:
         key = (task.case_id, task.task, task.step)
@@ -601,5 +617,4 @@ class ReviewSession:
         raise RefusedError(f"Record {event_id} is already taken by another answer.")
 
     def _check(self, step: str, given: Given) -> None:
-        to = self._request.role if self._request is not None else None
-        check_answer(step, given, reasons=self.reasons, escalate_to=to)
+        check_answer(step, given, reasons=self.reasons, escalate_to=self.escalates_to)
