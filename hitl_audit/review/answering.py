@@ -133,7 +133,7 @@ def debriefed(done: Iterable[tuple[str, str]]) -> Debrief:
 
 
 def check_answer(
-    step: str, given: Given, *, reasons: Sequence[str], escalate_to: str | None = None
+    step: str, given: Given, *, reasons: Sequence[str], escalate_to: str = ""
 ) -> None:
     """Refuse an answer that cannot be recorded.
 
@@ -141,7 +141,7 @@ def check_answer(
         step: the phase it would be recorded as.
         given: the answer.
         reasons: of the plan.
-        escalate_to: the role that decides what is escalated; ``None`` without a rule.
+        escalate_to: the role that decides what is escalated; ``""`` without a rule.
 
     Raises:
         RefusedError: with the words for the reviewer, and where to look.
@@ -162,7 +162,7 @@ def check_answer(
             "To disagree, pick a reason and say why in a few words.",
             "rationale" if given.reasons else "reasons",
         )
-    if answer == "escalate" and escalate_to is not None and not given.rationale:
+    if answer == "escalate" and escalate_to and not given.rationale:
         raise RefusedError(
             f"To escalate, say in a few words what the {escalate_to} should decide.", "rationale"
         )

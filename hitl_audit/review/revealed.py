@@ -70,7 +70,7 @@ def mirrored(score: float, threshold: float) -> float:
         way = (score - threshold) / (1 - threshold) if threshold < 1 else 0.0
         # A favorable score on the threshold itself must end below it.
         return max(0.0, min(threshold * (1 - way), math.nextafter(threshold, 0)))
-    return threshold + (1 - threshold) * (threshold - score) / threshold
+    return min(1.0, threshold + (1 - threshold) * (threshold - score) / threshold)
 
 
 def _log_odds(score: float) -> float:

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hitl_audit.canonical import digest, utc_text
 from hitl_audit.review.answering import (
@@ -32,7 +32,7 @@ from hitl_audit.review.event import Event
 from hitl_audit.review.judgment import Judgment, Withdrawal
 from hitl_audit.review.ledger import Ledger, Receipt
 from hitl_audit.review.queue import ReviewQueue, Step, Task
-from hitl_audit.review.records import WhatIf
+from hitl_audit.review.records import Redaction, WhatIf
 from hitl_audit.review.revealed import Revealed, mirrored, reversed_answer
 from hitl_audit.review.sampling import CaseSample
 from hitl_audit.review.words import CaseWords
@@ -134,6 +134,8 @@ class ReviewSession:
             simulated=simulated,
         )
         self._seen = 0
+        self._own: dict[str, list[Judgment]] = {}
+        self._withdrawn: set[str] = set()
         self._on_screen: Task | None = None
         self._shown: dict[tuple[str, str, str], list[str]] = {}
         self._since: dict[tuple[str, str, str], datetime] = {}
@@ -145,6 +147,11 @@ class ReviewSession:
         ledger = self.ledger
         where = str(ledger.path.resolve()) if ledger.path is not None else ledger.url
         return digest([where, self.reviewer, self.model_digest, self.plan_digest])[7:23]
+
+    @property
+    def escalates_to(self) -> str:
+        """The role that decides what is escalated; ``""`` if the plan has no rule for it."""
+        return self._request.role if self._request is not None else ""
 
     @property
     def queue(self) -> ReviewQueue:
@@ -226,18 +233,10 @@ class ReviewSession:
             RefusedError: they have recorded nothing on it.
         """
         self._catch_up()
-        events = self.ledger.events()
-        own = tuple(
-            event
-            for event in events
-            if isinstance(event, Judgment) and self._is_mine(event) and event.case_id == case_id
-        )
+        own = tuple(self._own.get(case_id, ()))
         if not own:
             raise RefusedError(f"You have recorded nothing on case {case_id}.")
-        ids = {event.event_id for event in own}
-        withdrawn = tuple(
-            e.withdraws for e in events if isinstance(e, Withdrawal) and e.withdraws in ids
-        )
+        withdrawn = tuple(e.event_id for e in own if e.event_id in self._withdrawn)
         seen = [event for event in own if "prediction" in event.shown]
         revealed = None
         if seen:
@@ -352,7 +351,7 @@ class ReviewSession:
         Raises:
             RefusedError: with the words for the reviewer; nothing was recorded.
         """
-        old = self._own(corrects)
+        old = self._find_own(corrects)
         if old is None or old.phase == "blind":
             raise RefusedError("Only your own final verdicts can be corrected.")
         given = Given(answer, None, tuple(reasons), rationale.strip(), note.strip())
@@ -399,7 +398,7 @@ class ReviewSession:
         Raises:
             RefusedError: with the words for the reviewer; nothing was recorded.
         """
-        old = self._own(withdraws)
+        old = self._find_own(withdraws)
         if old is None:
             raise RefusedError("Only your own answers can be withdrawn.")
         if not rationale.strip():
@@ -409,7 +408,8 @@ class ReviewSession:
             if isinstance(found[1], Withdrawal) and found[1].withdraws == withdraws:
                 return found[0]
             raise RefusedError(f"Record {event_id} is already taken by another answer.")
-        if withdraws in self.back(old.case_id).withdrawn:
+        self._catch_up()
+        if withdraws in self._withdrawn:
             raise RefusedError("This answer is withdrawn already.")
         return self.ledger.append(
             Withdrawal(
@@ -551,7 +551,7 @@ class ReviewSession:
             self.plan_digest,
         )
 
-    def _own(self, event_id: str) -> Judgment | None:
+    def _find_own(self, event_id: str) -> Judgment | None:
         found = self.ledger.find(event_id)
         if found is None:
             raise RefusedError(f"There is no record {event_id}.")
@@ -570,6 +570,21 @@ class ReviewSession:
         for seq, event in self.ledger.numbered(after=self._seen):
             self._seen = seq
             self._queue.add(event)
+            if isinstance(event, Judgment) and self._is_mine(event):
+                self._own.setdefault(event.case_id, []).append(event)
+            elif isinstance(event, Withdrawal):
+                self._withdrawn.add(event.withdraws)
+            elif isinstance(event, Redaction):
+                self._forget_words(event)
+
+    def _forget_words(self, redaction: Redaction) -> None:
+        """Words that were destroyed must not live on in this window."""
+        for answers in self._own.values():
+            for place, event in enumerate(answers):
+                if event.event_id == redaction.redacts:
+                    emptied: dict[str, Any] = dict.fromkeys(redaction.fields, "")
+                    gone = tuple(dict.fromkeys((*event.redacted, *redaction.fields)))
+                    answers[place] = replace(event, **emptied, redacted=gone)
 
     def _show(self, task: Task, *items: str) -> None:
         key = (task.case_id, task.task, task.step)
@@ -602,5 +617,4 @@ class ReviewSession:
         raise RefusedError(f"Record {event_id} is already taken by another answer.")
 
     def _check(self, step: str, given: Given) -> None:
-        to = self._request.role if self._request is not None else None
-        check_answer(step, given, reasons=self.reasons, escalate_to=to)
+        check_answer(step, given, reasons=self.reasons, escalate_to=self.escalates_to)

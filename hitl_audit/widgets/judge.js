@@ -61,8 +61,12 @@ function render({ model, el }) {
 
   const outboxKey = () => `hitl-audit/outbox/${view.outbox}`;
   const draftKey = () => `hitl-audit/draft/${view.outbox}/${view.case?.id}`;
+  const noteKey = () => `${draftKey()}/note`;
   const outbox = () => storage.read(outboxKey(), []);
-  const isVerdict = () => view.stage === "final" || view.stage === "correction";
+  const isVerdict = () => ["final", "correction", "adjudicate"].includes(view.stage);
+  const needsWhy = () =>
+    choice === "disagree" || view.stage === "adjudicate" ||
+    (choice === "escalate" && view.escalates_to);
 
   // ------------------------------------------------------------- sending
   function post(message) {
@@ -78,18 +82,30 @@ function render({ model, el }) {
   }
 
   function submit() {
-    if (!view.answers || view.stage === "saved") return;
+    if (!nodes.save) return;
     const reasons = [...root.querySelectorAll(".hj-reasons input:checked")].map((x) => x.value);
+    const sure = root.querySelector(".hj-sure input:checked");
     const message = {
       kind: "submit",
       event_id: newId(),
       case_id: view.case.id,
       step: view.stage,
       answer: choice ?? "",
-      reasons: choice === "disagree" ? reasons : [],
-      rationale: nodes.why?.value ?? "",
+      confidence: sure ? Number(sure.value) : null,
+      reasons: nodes.reasons?.hidden === false ? reasons : [],
+      rationale: nodes.whyBox?.hidden === false ? nodes.why.value : "",
+      note: nodes.note?.value ?? "",
       corrects: view.stage === "correction" ? view.saved.event_id : null,
     };
+    save(message);
+  }
+
+  function withdraw() {
+    save({ kind: "withdraw", event_id: newId(), case_id: view.case.id, step: "withdraw",
+      withdraws: view.saved.event_id, rationale: nodes.why.value });
+  }
+
+  function save(message) {
     alarm("");
     nodes.status.textContent = "Saving…";
     const others = outbox().filter((m) => m.case_id !== message.case_id || m.step !== message.step);
@@ -107,12 +123,14 @@ function render({ model, el }) {
     acknowledge(message.event_id);
     if (message.kind === "saved") {
       storage.write(draftKey(), null);
+      storage.write(noteKey(), null);
       alarm("");
     } else if (message.kind === "refused") {
       nodes.status.textContent = NOTHING;
       alarm(message.words);
       const field = {
         answer: root.querySelector(".hj-answers button"),
+        confidence: root.querySelector(".hj-sure input"),
         reasons: root.querySelector(".hj-reasons input"),
         rationale: nodes.why,
       }[message.field];
@@ -129,13 +147,14 @@ function render({ model, el }) {
     choice = answer;
     for (const button of root.querySelectorAll(".hj-answers button"))
       button.setAttribute("aria-pressed", String(button.dataset.answer === answer));
-    const disagrees = answer === "disagree";
-    if (nodes.reasons) nodes.reasons.hidden = !disagrees;
+    if (nodes.reasons) nodes.reasons.hidden = answer !== "disagree" && view.stage !== "adjudicate";
     if (nodes.why) {
-      nodes.why.required = disagrees;
-      nodes.whyLabel.textContent = disagrees
-        ? "Why? In a few words"
-        : "Anything to add? (optional)";
+      nodes.whyBox.hidden = !needsWhy() && answer !== "escalate";
+      nodes.why.required = Boolean(needsWhy());
+      nodes.whyLabel.textContent =
+        answer !== "escalate" ? "Why? In a few words"
+          : view.escalates_to ? `What should the ${view.escalates_to} decide? In a few words`
+            : "Why? (optional)";
     }
     nodes.save.disabled = false;
     alarm("");
@@ -148,11 +167,31 @@ function render({ model, el }) {
       "header",
       { class: "hj-header" },
       h("h2", {}, title),
-      h("span", { class: "hj-muted" }, view.case ? words : ""),
+      h("span", { class: "hj-muted" }, view.case && view.stage !== "back" ? words : ""),
+      view.due ? dueWords() : null,
       view.simulated ? h("strong", { class: "hj-flag" }, "SIMULATED JUDGMENTS") : null,
       h("span", { class: "hj-muted hj-who" }, view.reviewer),
+      view.history?.length && view.stage !== "back"
+        ? h("button", { type: "button", class: "hj-quiet", onclick: () => lookAt(view.history.at(-1)) },
+          "Look back")
+        : null,
       h("progress", { max: total || 1, value: judged, "aria-label": `Progress: ${words}` }),
     );
+  }
+
+  function dueWords() {
+    const due = new Date(view.due);
+    const late = due < new Date();
+    const day = due.toLocaleDateString([], { dateStyle: "medium" });
+    return h("span", { class: late ? "hj-late" : "hj-muted" }, late ? `Overdue since ${day}` : `Due ${day}`);
+  }
+
+  const lookAt = (caseId) => post({ kind: "back", case_id: caseId });
+
+  function remarks() {
+    return view.remarks?.length
+      ? h("div", { class: "hj-remarks", role: "note" }, ...view.remarks.map((words) => h("p", {}, words)))
+      : null;
   }
 
   function caseCard() {
@@ -164,10 +203,12 @@ function render({ model, el }) {
   }
 
   function modelCard() {
-    if (view.stage === "blind")
+    if (!view.model)
       return h("p", { class: "hj-hidden" },
         h("span", { class: "hj-lock", "aria-hidden": "true" }),
-        "The model’s answer stays hidden until you have recorded your own.");
+        view.stage === "back"
+          ? "The model’s answer was not shown to you on this case."
+          : "The model’s answer stays hidden until you have recorded your own.");
     const m = view.model;
     const rows = m.bars.map((bar) =>
       h("li", { class: "hj-bar", "data-side": bar.side },
@@ -191,6 +232,47 @@ function render({ model, el }) {
       h("ul", { class: "hj-bars" }, ...rows));
   }
 
+  function argumentsCard() {
+    const said = view.dissent.arguments.map((a) =>
+      h("li", {}, h("strong", {}, a.decision), a.reasons.length ? ` · ${a.reasons.join(" · ")}` : "",
+        a.rationale ? h("blockquote", {}, a.rationale) : null));
+    return h("section", { class: "hj-card", "aria-label": "The reviewers’ arguments" },
+      h("h3", {}, "The reviewers differ"),
+      h("p", { class: "hj-muted" }, view.dissent.words),
+      h("ul", { class: "hj-said" }, ...said));
+  }
+
+  function backCard() {
+    const answers = view.look.answers.map((a) =>
+      h("li", { "data-gone": a.gone ? "true" : null }, h("strong", {}, a.words),
+        h("span", { class: "hj-muted" }, ` · ${time(a.at)} · record ${a.record}`),
+        a.more.length ? h("blockquote", {}, a.more.join(" — ")) : null));
+    nodes.question = h("h3", { tabindex: "-1" }, view.question);
+    nodes.status = h("p", { class: "hj-muted", role: "status" });
+    nodes.alert = h("p", { class: "hj-alert", role: "alert" });
+    const place = view.history.indexOf(view.case.id);
+    const step = (offset, label) => h("button", { type: "button",
+      disabled: view.history[place + offset] === undefined,
+      onclick: () => lookAt(view.history[place + offset]) }, label);
+    nodes.return = h("button", { type: "button", class: "hj-primary", "aria-keyshortcuts": "Alt+N",
+      onclick: () => post({ kind: "next" }) }, "Return to your queue", h("kbd", {}, "Alt+N"));
+    nodes.next = nodes.return;
+    const card = h("section", { class: "hj-card hj-answer", "aria-label": "What you recorded" },
+      nodes.question, h("p", { class: "hj-muted" }, "Nothing here can be changed. A correction is a new record."),
+      h("ul", { class: "hj-said" }, ...answers), nodes.alert, nodes.status,
+      h("div", { class: "hj-actions" }, nodes.return, step(-1, "Earlier case"), step(1, "Later case")));
+    if (view.saved) {
+      nodes.why = h("textarea", { id: `${uid}-withdraw`, rows: "2" });
+      card.append(h("div", { class: "hj-actions" },
+        h("button", { type: "button", onclick: () => post({ kind: "correct" }) }, "Correct this verdict")),
+        h("details", { class: "hj-keys" }, h("summary", {}, "Withdraw from this case"),
+          h("div", { class: "hj-why" },
+            h("label", { for: `${uid}-withdraw` }, "Why? In a few words"), nodes.why,
+            h("button", { type: "button", onclick: withdraw }, "Withdraw"))));
+    }
+    return card;
+  }
+
   function answerCard() {
     nodes.question = h("h3", { tabindex: "-1" }, view.question);
     const saved = view.saved;
@@ -204,10 +286,11 @@ function render({ model, el }) {
       nodes.next = h("button", { type: "button", class: "hj-primary", "aria-keyshortcuts": "Alt+N",
         onclick: () => post({ kind: "next" }) }, "Next case", h("kbd", {}, "Alt+N"));
       card.append(
-        h("p", { class: "hj-verdict" }, "Your verdict: ", h("strong", {}, saved.answer)),
+        h("p", { class: "hj-verdict" }, saved.settled ? "Your decision: " : "Your verdict: ", h("strong", {}, saved.answer)),
         nodes.status, nodes.alert,
         h("div", { class: "hj-actions" }, nodes.next,
-          h("button", { type: "button", onclick: () => post({ kind: "correct" }) }, "Correct this verdict")));
+          saved.settled ? null
+            : h("button", { type: "button", onclick: () => post({ kind: "correct" }) }, "Correct this verdict")));
       return card;
     }
     if (view.own) card.append(h("p", { class: "hj-muted" }, "Your own decision was: ", h("strong", {}, view.own)));
@@ -216,19 +299,38 @@ function render({ model, el }) {
         h("button", { type: "button", "data-answer": answer, "aria-pressed": "false",
           "aria-keyshortcuts": String(i + 1), onclick: () => choose(answer) },
           h("kbd", { "aria-hidden": "true" }, String(i + 1)), label))));
+    if (view.stage === "blind") card.append(confidence());
     if (isVerdict()) {
-      nodes.reasons = h("fieldset", { class: "hj-reasons", hidden: true }, h("legend", {}, "Reasons"),
+      nodes.reasons = h("fieldset", { class: "hj-reasons", hidden: view.stage !== "adjudicate" }, h("legend", {}, "Reasons"),
         ...view.reasons.map((reason) => h("label", {}, h("input", { type: "checkbox", value: reason }), reason)));
-      nodes.whyLabel = h("label", { for: `${uid}-why` }, "Anything to add? (optional)");
+      nodes.whyLabel = h("label", { for: `${uid}-why` }, "Why? In a few words");
       nodes.why = h("textarea", { id: `${uid}-why`, rows: "2",
         oninput: () => storage.write(draftKey(), nodes.why.value || null) });
-      nodes.why.value = view.stage === "final" ? storage.read(draftKey(), "") : "";
-      card.append(nodes.reasons, h("div", { class: "hj-why" }, nodes.whyLabel, nodes.why));
+      nodes.why.value = view.stage === "correction" ? "" : storage.read(draftKey(), "");
+      nodes.whyBox = h("div", { class: "hj-why", hidden: view.stage !== "adjudicate" },
+        nodes.whyLabel, nodes.why);
+      card.append(nodes.reasons, nodes.whyBox);
+    }
+    if (isVerdict() && view.stage !== "adjudicate") {
+      nodes.note = h("textarea", { id: `${uid}-note`, rows: "1",
+        oninput: () => storage.write(noteKey(), nodes.note.value || null) });
+      nodes.note.value = view.stage === "final" ? storage.read(noteKey(), "") : "";
+      card.append(h("div", { class: "hj-why hj-note" },
+        h("label", { for: `${uid}-note` }, "Anything to add? (optional)"), nodes.note));
     }
     nodes.save = h("button", { type: "button", class: "hj-primary", disabled: true,
       "aria-keyshortcuts": "Control+Enter", onclick: submit }, "Save", h("kbd", {}, "Ctrl+Enter"));
     card.append(nodes.alert, h("div", { class: "hj-actions" }, nodes.save, nodes.status), keyboardHelp());
     return card;
+  }
+
+  function confidence() {
+    const names = ["a guess", "", "", "", "certain"];
+    return h("fieldset", { class: "hj-sure" }, h("legend", {}, "How sure are you? (optional)"),
+      h("div", {}, ...names.map((name, i) =>
+        h("label", { "aria-keyshortcuts": `Shift+${i + 1}` },
+          h("input", { type: "radio", name: `${uid}-sure`, value: String(i + 1) }),
+          h("span", {}, String(i + 1), name ? h("span", { class: "hj-muted" }, ` ${name}`) : null)))));
   }
 
   function keyboardHelp() {
@@ -237,7 +339,7 @@ function render({ model, el }) {
     input.checked = storage.read(key, true);
     nodes.singleKeys = input;
     return h("details", { class: "hj-keys" }, h("summary", {}, "Keyboard"),
-      h("p", { class: "hj-muted" }, "1–4 choose · Ctrl+Enter save · Alt+N next case"),
+      h("p", { class: "hj-muted" }, "1–4 choose · Shift+1–5 how sure · Ctrl+Enter save · Alt+N next case"),
       h("label", {}, input, "Number keys choose while no text field has the focus"));
   }
 
@@ -249,18 +351,22 @@ function render({ model, el }) {
       nodes.alert = h("p", { class: "hj-alert", role: "alert" });
       nodes.question = h("h3", { tabindex: "-1" }, view.question);
       nodes.status = h("p", { class: "hj-muted", role: "status" }, "Every answer is in the ledger.");
-      root.replaceChildren(header(),
-        h("section", { class: "hj-card hj-finished" }, nodes.question, nodes.status, nodes.alert));
+      root.replaceChildren(...[header(), remarks(),
+        h("section", { class: "hj-card hj-finished" }, nodes.question, nodes.status,
+          view.debrief ? h("p", {}, view.debrief) : null, nodes.alert)].filter(Boolean));
     } else {
-      root.replaceChildren(header(), h("div", { class: "hj-columns" }, caseCard(),
-        h("div", { class: "hj-side" }, modelCard(), answerCard())));
+      const side = [modelCard(), view.dissent ? argumentsCard() : null,
+        view.stage === "back" ? backCard() : answerCard()];
+      root.replaceChildren(...[header(), remarks(), h("div", { class: "hj-columns" }, caseCard(),
+        h("div", { class: "hj-side" }, ...side.filter(Boolean)))].filter(Boolean));
     }
-    if (moveFocus) (nodes.next ?? nodes.question).focus({ preventScroll: false });
+    const first = view.stage === "saved" ? nodes.next : nodes.question;
+    if (moveFocus) first.focus({ preventScroll: false });
   }
 
   // ------------------------------------------------------------- keyboard
   root.addEventListener("keydown", (event) => {
-    const inText = event.target.matches("textarea, input:not([type=checkbox])");
+    const inText = event.target.matches("textarea, input:not([type=checkbox], [type=radio])");
     const plain = !event.ctrlKey && !event.altKey && !event.metaKey;
     if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
       event.preventDefault();
@@ -268,6 +374,14 @@ function render({ model, el }) {
     } else if (event.altKey && event.code === "KeyN" && nodes.next) {
       event.preventDefault();
       nodes.next.click();
+    } else if (plain && event.shiftKey && !inText && nodes.singleKeys?.checked &&
+        /^Digit[1-5]$/.test(event.code) && !/^[0-9]$/.test(event.key)) {
+      const radio = root.querySelectorAll(".hj-sure input")[Number(event.code.at(-1)) - 1];
+      if (radio) {
+        event.preventDefault();
+        radio.checked = true;
+        radio.focus();
+      }
     } else if (plain && !inText && nodes.singleKeys?.checked && /^[1-4]$/.test(event.key)) {
       const button = root.querySelectorAll(".hj-answers button")[event.key - 1];
       if (button) {

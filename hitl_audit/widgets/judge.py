@@ -1,14 +1,14 @@
 """The page on which a person judges cases: a view of a :class:`ReviewSession`.
 
 The page gets one trait, ``view``, with words and lengths ready to be shown,
-and sends three messages: ``submit``, ``next`` and ``correct``. What the
-protocol hides is not in the view, so it is not in the browser either.
+and sends five messages: ``submit``, ``next``, ``correct``, ``back`` and
+``withdraw``. What the protocol hides is not in the view, so it is not in the
+browser either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,12 @@ import traitlets
 from hitl_audit.errors import AuditError
 from hitl_audit.review.judgment import Judgment
 from hitl_audit.review.ledger import Receipt
-from hitl_audit.review.session import RefusedError, Revealed, ReviewSession
-from hitl_audit.review.words import bars
+from hitl_audit.review.session import RefusedError, ReviewSession
+from hitl_audit.widgets.judge_words import VERDICTS, decision_words, look_words, model_words
 
 __all__ = ["JudgeWidget"]
 
 _HERE = Path(__file__).parent
-_VERDICTS = (
-    ("agree", "Agree"),
-    ("disagree", "Disagree"),
-    ("unsure", "Not sure"),
-    ("escalate", "Escalate"),
-)
 
 
 class JudgeWidget(anywidget.AnyWidget):
@@ -56,6 +50,10 @@ class JudgeWidget(anywidget.AnyWidget):
                 self._submit(content)
             elif kind == "next":
                 self.view = _page(self._session)
+            elif kind == "back":
+                self.view = _look(self._session, _text(content.get("case_id", "")))
+            elif kind == "withdraw":
+                self._withdraw(content)
             elif kind == "correct" and self.view.get("saved"):
                 self.view = self.view | {
                     "stage": "correction",
@@ -77,92 +75,118 @@ class JudgeWidget(anywidget.AnyWidget):
         given: dict[str, Any] = {
             "reasons": tuple(_text(reason) for reason in content.get("reasons") or ()),
             "rationale": _text(content.get("rationale", "")),
+            "note": _text(content.get("note", "")),
             "event_id": _text(content.get("event_id", "")),
         }
         answer, step = _text(content.get("answer", "")), _text(content.get("step", ""))
         if step == "correction":
             receipt = self._session.correct(_text(content.get("corrects", "")), answer, **given)
         else:
+            given |= {"confidence": _confidence(content.get("confidence")), "step": step}
             case_id = _text(content.get("case_id", ""))
-            receipt = self._session.submit(answer, **given, case_id=case_id, step=step)
+            receipt = self._session.submit(answer, **given, case_id=case_id)
         self.send({"kind": "saved", "event_id": receipt.event_id})
         self._show_saved(receipt, answer, step)
 
+    def _withdraw(self, content: Mapping[str, Any]) -> None:
+        receipt = self._session.withdraw(
+            _text(content.get("withdraws", "")),
+            _text(content.get("rationale", "")),
+            event_id=_text(content.get("event_id", "")),
+        )
+        self.send({"kind": "saved", "event_id": receipt.event_id})
+        self.view = _page(self._session)
+
     def _show_saved(self, receipt: Receipt, answer: str, step: str) -> None:
         found = self._session.ledger.find(receipt.event_id)
+        event = found[1] if found else None
         saved = {
             "event_id": receipt.event_id,
             "record": receipt.event_id[:8],
-            "at": found[1].at if found else "",
-            "answer": dict(_VERDICTS).get(answer, ""),
+            "at": event.at if event else "",
+            "answer": dict(VERDICTS).get(answer, ""),
         }
         shows_it = (
-            found is not None
-            and isinstance(found[1], Judgment)
-            and self.view.get("case", {}).get("id") == found[1].case_id
+            isinstance(event, Judgment) and self.view.get("case", {}).get("id") == event.case_id
         )
         if step == "blind" or not shows_it:
             self.view = _page(self._session) | {"saved": saved}
         else:
             progress = self.view["progress"] | {"judged": self._session.position().judged}
+            history = list(self._session.history())
             recorded = {"stage": "saved", "question": "Recorded", "saved": saved}
-            self.view = self.view | recorded | {"progress": progress}
+            self.view = self.view | recorded | {"progress": progress, "history": history}
 
 
-def _page(session: ReviewSession) -> dict[str, Any]:
-    """What the page shows at the session's current position."""
+def _frame(session: ReviewSession) -> dict[str, Any]:
+    """What every page shows around its case."""
     at = session.position()
-    page: dict[str, Any] = {
+    return {
         "stage": at.step,
         "outbox": session.key,
         "reviewer": f"{session.reviewer} · {session.role}",
         "simulated": session.simulated,
         "progress": {"words": at.words, "judged": at.judged, "total": at.total},
         "question": at.words,
+        "due": at.due,
+        "history": list(session.history()),
+        "escalates_to": session.escalates_to,
         "saved": None,
     }
+
+
+def _page(session: ReviewSession) -> dict[str, Any]:
+    """What the page shows at the session's current position."""
+    page = _frame(session)
+    at = session.position()
+    if not at.judged:
+        page["remarks"] = list(session.remarks())
     if at.case_id is None:
+        page["debrief"] = session.debrief().words
         return page
     page["case"] = {"id": at.case_id, "values": [list(pair) for pair in session.case()]}
-    decisions = {
-        "favorable": session.favorable_label,
-        "unfavorable": session.unfavorable_label,
-        "unsure": "Not sure",
-    }
+    decisions = decision_words(session)
     if at.step == "blind":
         page["question"] = "What would you decide?"
         page["answers"] = [list(pair) for pair in decisions.items()]
         return page
     page["own"] = decisions.get(session.own_decision() or "", "")
     page["question"] = "Do you agree with the model?"
-    page["answers"] = [list(pair) for pair in _VERDICTS]
+    page["answers"] = [list(pair) for pair in VERDICTS]
     page["reasons"] = list(session.reasons)
-    page["model"] = _model(session, session.revealed())
+    page["model"] = model_words(session, session.revealed())
     return page
 
 
-def _model(session: ReviewSession, revealed: Revealed) -> dict[str, Any]:
-    favorable, unfavorable = session.favorable_label, session.unfavorable_label
-    start = ""
-    if revealed.base is not None:
-        number = (
-            f"{revealed.base:.1%}"
-            if revealed.scale == "probability"
-            else f"{revealed.base:.2f} log-odds"
-        )
-        start = f"Starting from {number}, the average of the comparison cases."
-    return {
-        "decision": favorable if revealed.decision == "favorable" else unfavorable,
-        "probability": revealed.probability,
-        "threshold": revealed.threshold,
-        "chance": f"The model’s score for “{favorable}”: {revealed.probability * 100:.1f} of 100",
-        "rule": f"“{favorable}” from {revealed.threshold * 100:.1f}",
-        "start": start,
-        "legend": f"▲ towards “{favorable}”   ▼ towards “{unfavorable}”",
-        "bars": [asdict(bar) for bar in bars(revealed.contributions, scale=revealed.scale)],
-        "reliable": revealed.reliable,
-        "reason": revealed.reason,
+def _look(session: ReviewSession, case_id: str) -> dict[str, Any]:
+    """A case on which the reviewer has answered, as they left it."""
+    look = session.back(case_id)
+    page = _frame(session) | {
+        "stage": "back",
+        "due": "",
+        "question": "What you recorded",
+        "case": {"id": case_id, "values": [list(pair) for pair in look.values]},
+        "answers": [list(pair) for pair in VERDICTS],
+        "reasons": list(session.reasons),
+        "look": {"answers": look_words(session, look)},
     }
+    if look.revealed is not None:
+        page["model"] = model_words(session, look.revealed)
+    verdicts = [event for event in look.answers if event.phase != "blind"]
+    if verdicts and verdicts[-1].event_id not in look.withdrawn:
+        page["saved"] = {
+            "event_id": verdicts[-1].event_id,
+            "record": verdicts[-1].event_id[:8],
+            "at": verdicts[-1].at,
+            "answer": dict(VERDICTS)[verdicts[-1].answer],
+        }
+    return page
+
+
+def _confidence(value: object) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise RefusedError(f"got {value!r} from the page, expected a confidence from 1 to 5")
 
 
 def _text(value: object) -> str:

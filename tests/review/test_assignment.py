@@ -23,13 +23,14 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 def plans(draw: st.DrawFn) -> AssignmentPlan:
     cases = draw(st.integers(1, 30))
     people = draw(st.integers(1, 7))
+    planted: list[float | tuple[str, ...]] = [0.0, 0.1, 0.5, ("planted-1",)]
     return assign_cases(
         sample_cases(range(cases), cases),
         [f"R{i}" for i in range(people)],
         reviewers_per_case=draw(st.integers(1, people)),
         overlap=draw(st.sampled_from([0.0, 0.3, 0.5, 1.0])),
         gold=draw(st.sampled_from([(), ("0",), ("gold-1", "gold-2")])),
-        planted=draw(st.sampled_from([0.0, 0.1, 0.5, ("planted-1",)])),
+        planted=draw(st.sampled_from(planted)),
         repeats=draw(st.sampled_from([0.0, 0.1, 0.5])),
         random_state=draw(st.integers(0, 5)),
     )

@@ -324,8 +324,12 @@ def test_an_answer_whose_words_were_redacted_is_still_the_same(ledger: Ledger) -
     session.revealed()
     sent: Any = {"event_id": str(uuid.uuid4()), "note": "Mr Smith's brother"}
     receipt = session.submit("agree", **sent)
+    assert session.back(SAMPLE.case_ids[0]).answers[-1].note == "Mr Smith's brother"
     ledger.redact(receipt.event_id, ["note"], by="officer", reason="erasure")
     assert session.submit("agree", **sent, case_id=SAMPLE.case_ids[0]) == receipt
+    look = session.back(SAMPLE.case_ids[0]).answers[-1]
+    assert (look.note, look.redacted) == ("", ("note",))
+    assert look == session_on(ledger).back(SAMPLE.case_ids[0]).answers[-1]
     with pytest.raises(RefusedError, match="already taken"):
         session.submit("unsure", **sent, case_id=SAMPLE.case_ids[0])
 
