@@ -34,13 +34,14 @@ from hitl_audit.review.assignment import assign_cases, draw_planted
 from hitl_audit.review.escalation import EscalationRegister
 from hitl_audit.review.escalation import register as register_of
 from hitl_audit.review.event import Event
+from hitl_audit.review.judgment import DECISIONS
 from hitl_audit.review.ledger import Ledger
 from hitl_audit.review.oversight import Oversight
 from hitl_audit.review.records import Resolution
 from hitl_audit.review.reviewers import join, record_once
 from hitl_audit.review.sampling import CaseSample
 from hitl_audit.review.session import Revealed, ReviewSession
-from hitl_audit.review.simulate import simulate_reviewers
+from hitl_audit.review.simulate import simulate_adjudicator, simulate_reviewers
 from hitl_audit.review.words import value_words
 from hitl_audit.reviewing import (
     ReviewFacts,
@@ -434,16 +435,25 @@ class Audit:
     def simulate_reviewers(self, *, n_reviewers: int = SIMULATED_REVIEWERS) -> int:
         """Fill the ledger with judgments made by a program, for demonstrations only.
 
-        Every such record, and every page of a document made with them, says so.
+        Programs judge every case, err now and then, and lean towards the model; one
+        more decides where they differ. Every such record, and every page of a
+        document made with them, says so.
 
         Returns:
-            The number of records added.
+            The number of answers added.
         """
-        return simulate_reviewers(
+        seed, facts = self.plan.seed, self._facts()
+        truth = {case: DECISIONS[1 - right] for case, right in facts.truth.items()}
+        answers = simulate_reviewers(
             lambda name: self.session(reviewer=name, role="simulation", simulated=True),
             n_reviewers=n_reviewers,
-            random_state=self.plan.seed,
+            random_state=seed,
+            truth=truth,
         )
+        third = self.adjudication(
+            reviewer="Simulated adjudicator", role="simulation", simulated=True
+        )
+        return answers + simulate_adjudicator(third, random_state=seed, truth=truth)
 
     def oversight(self) -> Oversight:
         """What people judged until now, with every number about their oversight."""

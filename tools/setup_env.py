@@ -10,7 +10,6 @@ looks for the programs that the tests use and installs them where it may.
 
 import argparse
 import ctypes
-import glob
 import hashlib
 import os
 import shutil
@@ -85,7 +84,7 @@ def system_programs() -> None:
     absent += [
         package
         for pattern, package in SERVERS.items()
-        if not glob.glob(pattern) and not shutil.which(Path(pattern).name)
+        if not any(Path("/").glob(pattern.lstrip("/"))) and not shutil.which(Path(pattern).name)
     ]
     absent += [package for name, package in LIBRARIES.items() if not loads(name)]
     missing = sorted({package for packages in absent for package in packages.split()})
