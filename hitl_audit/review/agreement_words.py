@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-__all__ = ["FEW_UNITS", "PARADOX_GAP", "Measured", "caveat", "reading", "summary"]
+__all__ = ["FEW_UNITS", "PARADOX_GAP", "PARADOX_SHARE", "Measured", "caveat", "reading", "summary"]
 
 PARADOX_GAP = 0.1
-"""AC1 above a kappa by this much: unequal frequencies decide how it is read.
+PARADOX_SHARE = 0.6
+"""One category this frequent, and AC1 above a kappa by that gap: how frequent it is decides
+what kappa says. (Without such a category AC1 is higher only if categories are not used.)"""
 
-With equally frequent categories the two are the same."""
-
-FEW_UNITS = 50
+FEW_UNITS = 100
 """With fewer, intervals of kappa and alpha are too narrow where one category is rare:
 95% intervals held the true value in 80% to 90% of simulated tables
 (``benchmarks/consensus.py``)."""
@@ -79,7 +79,7 @@ def reading(
     if name == "Krippendorff's alpha":
         says = (
             f"Disagreement ({level} distances) is {1 - value:.0%} of what answers dealt out at "
-            f"random would give; alpha {value:.2f}{_interval(found, confidence)}."
+            f"random would give; alpha {_number(value)}{_interval(found, confidence)}."
         )
     else:
         chance = _CHANCE[name]
@@ -87,7 +87,8 @@ def reading(
         if value < 0:
             says = (
                 f"Observed agreement of {observed:.1%} is below the {expected:.1%} "
-                f"expected by chance {chance}{more}; {value:.2f}{_interval(found, confidence)}."
+                f"expected by chance {chance}{more}; "
+                f"{_number(value)}{_interval(found, confidence)}."
             )
         else:
             says = (
@@ -112,13 +113,13 @@ def caveat(name: str, value: float | None, ac1: float | None, top: tuple[str, fl
         ac1: Gwet's AC1 of the same ratings.
         top: the most frequent category and its share of the ratings.
     """
-    if name not in _HELD_LOW or not _paradox(value, ac1) or top is None:
+    if name not in _HELD_LOW or top is None or not _paradox(value, ac1, top):
         return ""
     short = "alpha" if name == "Krippendorff's alpha" else "pi" if "pi" in name else "kappa"
     return (
         f' "{top[0]}" makes up {top[1]:.0%} of the answers, which raises the agreement expected by '
         f"chance: a low {short} does not by itself mean that raters disagree. "
-        f"AC1, which does not rise so, is {ac1:.2f}."
+        f"AC1, which does not rise so, is {_number(ac1)}."
     )
 
 
@@ -152,10 +153,10 @@ def summary(
         f"{_interval(raw, confidence, percent=True)}"
     )
     shown = ("Krippendorff's alpha", "Fleiss' kappa", "Gwet's AC1")
-    values = [f"{name} {v:.2f}" for name in shown if (v := found[name].value) is not None]
+    values = [f"{name} {_number(v)}" for name in shown if (v := found[name].value) is not None]
     words += f"; {', '.join(values)}." if values else "."
     kappa = found["Fleiss' kappa"].value
-    if _paradox(kappa, found["Gwet's AC1"].value) and top is not None:
+    if top is not None and _paradox(kappa, found["Gwet's AC1"].value, top):
         words += (
             f' "{top[0]}" makes up {top[1]:.0%} of the answers: kappa and alpha are low because of '
             "that too (kappa paradox); read them beside raw agreement and AC1."
@@ -163,12 +164,18 @@ def summary(
     return words
 
 
-def _paradox(value: float | None, ac1: float | None) -> bool:
-    return value is not None and ac1 is not None and ac1 - value >= PARADOX_GAP
+def _paradox(value: float | None, ac1: float | None, top: tuple[str, float]) -> bool:
+    if value is None or ac1 is None:
+        return False
+    return top[1] >= PARADOX_SHARE and ac1 - value >= PARADOX_GAP
 
 
 def _is_conger(name: str, raters: int) -> bool:
     return name == "weighted kappa" and raters > 2
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}".replace("-", "−")
 
 
 def _interval(found: Measured, confidence: float, *, percent: bool = False) -> str:

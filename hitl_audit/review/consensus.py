@@ -113,36 +113,21 @@ def consensus(
         codes = decided(counts, method)
     units = _units(table, counts, codes, method, ties, tie_code, model, confidence, bool(why))
 
-    accuracies: list[Accuracy] = []
-    confusions: list[Confusion] = []
-    final = np.where((codes < 0) & (counts.sum(axis=1) > 0) & (not why), tie_code, codes)
+    compared = _against_consensus(table, counts, method, model, confidence, bool(why))
     of_all: Accuracy | None = None
-    for j, name in enumerate(table.raters):
-        if model is not None:
-            one, many = against_model(name, table, j, model, confidence)
-        else:
-            own = np.zeros_like(counts)
-            there = table.codes[:, j] >= 0
-            own[there, table.codes[there, j]] = 1
-            others = decided(counts - own, method) if not why else np.full_like(codes, -1)
-            one, many = against_reference(
-                name, "consensus of the others", table, table.codes[:, j], others, confidence
-            )
-        accuracies.append(one)
-        confusions += many
     if gold:
-        for j, name in enumerate(table.raters):
-            one, many = against_reference(
-                name, "truth", table, table.codes[:, j], known, confidence
-            )
-            accuracies.append(one)
-            confusions += many
+        compared += [
+            against_reference(name, "truth", table, table.codes[:, j], known, confidence)
+            for j, name in enumerate(table.raters)
+        ]
+        ruled = (codes < 0) & (counts.sum(axis=1) > 0) & (not why)
+        final = np.where(ruled, tie_code, codes)
         of_all, _ = against_reference("consensus", "truth", table, final, known, confidence)
 
     return Consensus(
         units=units,
-        accuracies=tuple(accuracies),
-        confusions=tuple(confusions),
+        accuracies=tuple(accuracy for accuracy, _ in compared),
+        confusions=tuple(confusion for _, many in compared for confusion in many),
         accuracy=of_all,
         fit=_fit(model, table),
         words=_words(units, method, why, model, of_all),
@@ -177,6 +162,30 @@ def decided(counts: FloatArray, method: str) -> IntArray:
         enough = (total > 0) & ((counts == top[:, None]).sum(axis=1) == 1)
     first = counts.argmax(axis=1) if counts.shape[1] else np.zeros(len(counts), dtype=np.int64)
     return np.where(enough, first, -1)
+
+
+def _against_consensus(
+    table: Ratings,
+    counts: FloatArray,
+    method: str,
+    model: DawidSkene | None,
+    confidence: float,
+    too_little: bool,
+) -> list[tuple[Accuracy, list[Confusion]]]:
+    """Each reviewer against the model, or against what the others decide."""
+    compared = []
+    for j, name in enumerate(table.raters):
+        if model is not None:
+            compared.append(against_model(name, table, j, model, confidence))
+            continue
+        answers = table.codes[:, j]
+        own = np.zeros_like(counts)
+        own[answers >= 0, answers[answers >= 0]] = 1
+        others = np.full_like(answers, -1) if too_little else decided(counts - own, method)
+        compared.append(
+            against_reference(name, "consensus of the others", table, answers, others, confidence)
+        )
+    return compared
 
 
 def _most_probable(posterior: FloatArray, counts: FloatArray) -> IntArray:

@@ -399,6 +399,17 @@ def test_even_prevalence_has_no_paradox() -> None:
     assert "makes up" not in found.coefficient("Cohen's kappa").reading
 
 
+def test_a_category_that_nobody_used_makes_no_paradox() -> None:
+    ratings = with_gaps(3, n=60)
+    found = agreement(ratings, categories=[1, 2, 3, 4, 5, 6])
+    ac1, kappa = (found.coefficient(n).value for n in ("Gwet's AC1", "Fleiss' kappa"))
+    assert ac1 is not None
+    assert kappa is not None
+    assert ac1 - kappa > 0.1
+    assert "paradox" not in found.words
+    assert "makes up" not in found.coefficient("Fleiss' kappa").reading
+
+
 def test_no_agreement_beyond_chance_is_said() -> None:
     ratings = pd.DataFrame(list(itertools.product((0, 1), repeat=2)) * 5)
     reading = agreement(ratings).coefficient("Cohen's kappa").reading
