@@ -12,7 +12,14 @@ from hitl_audit.explanations.encoding import Encoding
 from hitl_audit.explanations.model_output import ModelOutput
 from hitl_audit.explanations.shapley.attribution import Attribution, NotApplicableError
 
-__all__ = ["linear_closed_form", "logistic_probability"]
+__all__ = [
+    "ENUMERATED",
+    "by_coalitions",
+    "by_waves",
+    "coefficients",
+    "linear_closed_form",
+    "logistic_probability",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -55,13 +62,14 @@ def logistic_probability(
     terms, behind, intercept = _terms(output, X, background, encoding)
     used = np.flatnonzero((terms != 0).any(axis=0) | (behind != 0).any(axis=0))
     values = np.zeros(terms.shape)
-    compute = _all_coalitions if len(used) <= ENUMERATED else _by_waves
+    compute = by_coalitions if len(used) <= ENUMERATED else by_waves
     values[:, used] = compute(terms[:, used], behind[:, used], intercept)
     base = np.full(len(X), _logistic(intercept + behind.sum(axis=1)).mean())
     return Attribution(values, base, "linear", exact=True, notes=())
 
 
-def _all_coalitions(terms: FloatArray, behind: FloatArray, intercept: float) -> FloatArray:
+def by_coalitions(terms: FloatArray, behind: FloatArray, intercept: float) -> FloatArray:
+    """Every coalition of the features, (n, k) terms against (m, k): time 2^k · n · m."""
     k = terms.shape[1]
     inside = (np.arange(2**k)[:, np.newaxis] >> np.arange(k)) & 1 == 1
     from_background = intercept + (~inside) @ behind.T
@@ -73,7 +81,7 @@ def _all_coalitions(terms: FloatArray, behind: FloatArray, intercept: float) -> 
     return values
 
 
-def _by_waves(terms: FloatArray, behind: FloatArray, intercept: float) -> FloatArray:
+def by_waves(terms: FloatArray, behind: FloatArray, intercept: float) -> FloatArray:
     """The logistic function p repeated with alternating sign every half period is a sum of sines.
 
     p' has the Fourier transform πω / sinh(πω), so that the odd harmonics ω of a period T have the
@@ -114,14 +122,23 @@ def _terms(
     output: ModelOutput, X: pd.DataFrame, background: pd.DataFrame, encoding: Encoding
 ) -> tuple[FloatArray, FloatArray, float]:
     """What each raw feature adds, in the rows and in the background (·, p), and the intercept."""
+    weights, intercept = coefficients(output, encoding)
+    rows = encoding.fold(encoding.transform(X) * weights)
+    return rows, encoding.fold(encoding.transform(background) * weights), intercept
+
+
+def coefficients(output: ModelOutput, encoding: Encoding) -> tuple[FloatArray, float]:
+    """The weights of the estimator's columns in this output, (q,), and the intercept.
+
+    Raises:
+        NotApplicableError: not a linear model.
+    """
     coef = getattr(encoding.estimator, "coef_", None)
     if coef is None or np.size(coef) != len(encoding.source):
         raise NotApplicableError("the final estimator has no single row of coefficients")
     sign = -1.0 if output.scale != "value" and output.position == 0 else 1.0
     weights = sign * np.ravel(np.asarray(coef, dtype=np.float64))
-    intercept = sign * float(np.ravel(encoding.estimator.intercept_)[0])
-    rows = encoding.fold(encoding.transform(X) * weights)
-    return rows, encoding.fold(encoding.transform(background) * weights), intercept
+    return weights, sign * float(np.ravel(encoding.estimator.intercept_)[0])
 
 
 def _shapley_weights(inside: npt.NDArray[np.bool_]) -> FloatArray:
