@@ -394,7 +394,8 @@ def _kind(
                 f"{where}: categories has {', '.join(map(repr, strange))}, which the data do not "
                 f"have; accepted: {', '.join(map(repr, known))}"
             )
-        known, ordered = tuple(constraint.categories), True
+        known = tuple(v for v in constraint.categories if v is not None)
+        ordered = True
     kind: Kind = "boolean" if all(isinstance(v, bool) for v in known) and known else "category"
     ordered = ordered or kind == "boolean"
     if constraint.direction is not None and not ordered:

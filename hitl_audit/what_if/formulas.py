@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -88,21 +88,19 @@ class _Parser:
         while text[place:].strip():
             found = _TOKEN.match(text, place)
             if found is None:
-                start = place + len(text[place:]) - len(text[place:].lstrip())
-                self._refuse_at(start)
-            assert found is not None and found.lastgroup is not None  # noqa: S101 - refused above
-            kind = found.lastgroup
+                self._refuse_at(place + len(text[place:]) - len(text[place:].lstrip()))
+            kind = str(found.lastgroup)
             self.tokens.append((kind, found.group(kind), found.start(kind)))
             place = found.end()
 
-    def _refuse_at(self, place: int) -> None:
+    def _refuse_at(self, place: int) -> NoReturn:
         rest = self.text[place : place + 10]
         raise InputError(
             f'formula "{self.text}" cannot be read at character {place + 1} ("{rest}"); '
             f"accepted: {_ACCEPTED}"
         )
 
-    def refuse(self) -> None:
+    def refuse(self) -> NoReturn:
         if self.at < len(self.tokens):
             self._refuse_at(self.tokens[self.at][2])
         raise InputError(f'formula "{self.text}" ends too early; accepted: {_ACCEPTED}')

@@ -76,7 +76,7 @@ class RowEncoder:
                     f"that is not repeated here"
                 )
         lookups = tuple(
-            _lookup(j, encoding, population)
+            _lookup(int(j), encoding, population)
             for j in np.flatnonzero(~population.numeric)
             if (encoding.source == j).any()
         )
