@@ -281,7 +281,7 @@ def _test(encoding: Encoding, frame: pd.DataFrame) -> None:
         for k, name in enumerate(names):
             own = places.copy()
             own[k * n : (k + 1) * n] = np.roll(np.arange(n), 1)
-            worlds[name] = rows[name].array.take(own)
+            worlds[name] = pd.Series(rows[name].array.take(own), dtype=rows[name].dtype)
         after = encoding.transform(worlds).reshape(len(names), *before.shape)
         for j, (name, found) in enumerate(zip(names, after, strict=True), start):
             others = np.flatnonzero((found != before).any(axis=0) & (encoding.source != j))

@@ -13,7 +13,15 @@ from hitl_audit.what_if.edits import Change, Value
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Answer", "Comparison", "Contribution", "Contributions", "Scenario", "change_words"]
+__all__ = [
+    "Answer",
+    "Comparison",
+    "Contribution",
+    "Contributions",
+    "Scenario",
+    "change_words",
+    "joined",
+]
 
 
 @dataclass(frozen=True)

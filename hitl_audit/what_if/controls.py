@@ -377,6 +377,11 @@ def _kind(
     if is_number(column):
         if constraint.categories:
             raise InputError(f"{where}: categories are given, but it is a number; use low and high")
+        if pd.api.types.is_integer_dtype(column.dtype) and constraint.decimals:
+            raise InputError(
+                f"{where}: decimals is {constraint.decimals}, but the data hold whole numbers "
+                f"({column.dtype}); expected 0"
+            )
         whole = bool(population.whole[place]) and constraint.decimals in (None, 0)
         return ("integer" if whole else "number"), (), True
     if constraint.low is not None or constraint.high is not None or constraint.step is not None:
@@ -422,7 +427,7 @@ def _decimals_and_step(seen: Any, kind: Kind, constraint: Constraint) -> tuple[i
             if np.allclose(distinct, np.round(distinct, d), rtol=1e-12, atol=1e-12)
         )
         span = float(np.ptp(seen)) if len(seen) else 1.0
-        wanted = max(0, 2 - math.floor(math.log10(span or 1.0)))
+        wanted = max(0, 3 - math.floor(math.log10(span or 1.0)))
         decimals = min(next(fitting, _MOST_DECIMALS), wanted) if len(seen) else 2
     span = float(np.ptp(seen)) if len(seen) else 0.0
     step = constraint.step or max(_round_number(span / _STEPS), 10.0**-decimals)

@@ -178,6 +178,7 @@ class _Run:
         self.flipped: dict[bytes, tuple[FloatArray, float]] = {}
         self.near: list[tuple[float, FloatArray]] = []
         self.single_gain: dict[tuple[int, float], float] = {}
+        self.polished: list[FloatArray] = []
 
     def ask(self, rows: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray]:
         """Complete the rows and ask about those that can be: rows, scores, whether they flip."""
@@ -280,7 +281,7 @@ class _Run:
 
     def polish(self) -> None:
         """Take changes back, and move numbers towards where they were, while it stays flipped."""
-        current = self._cheapest(_POLISHED)
+        current = self.polished = self._cheapest(_POLISHED)
         for _ in range(_POLISHING_ROUNDS):
             rows, owners = [], []
             for k, row in enumerate(current):
@@ -345,16 +346,20 @@ class _Run:
         return chosen[:count]
 
     def results(self, most_changes: int) -> list[Found]:
-        if not self.flipped:
+        """What was made as small as it gets; with the time over, perhaps not quite."""
+        if not self.polished:
             return []
-        table = np.stack([row for row, _ in self.flipped.values()])
+        table = np.unique(np.stack(self.polished), axis=0)
         distances, changed = self.space.distances(table), self.space.changed(table)
         places = np.array(self.space.places)
         found = [
-            Found(row, tuple(int(j) for j in places[which]), score, float(distance))
-            for (row, score), which, distance in zip(
-                self.flipped.values(), changed, distances, strict=True
+            Found(
+                row,
+                tuple(int(j) for j in places[which]),
+                self.flipped[row.tobytes()][1],
+                float(distance),
             )
+            for row, which, distance in zip(table, changed, distances, strict=True)
             if 0 < which.sum() <= most_changes
         ]
         return sorted(found, key=lambda one: (one.cost, one.codes.tobytes()))

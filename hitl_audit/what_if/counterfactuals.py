@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hitl_audit.errors import InputError
+from hitl_audit.what_if.answers import joined
 from hitl_audit.what_if.budget import Budget
 from hitl_audit.what_if.counterfactual_search import Found, Space, search
 from hitl_audit.what_if.distance import Likeness
@@ -234,7 +235,6 @@ def _told(
         f"{engine.words(c.feature, c.after)}"
         for c in changes
     ]
-    told = " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)
     return Counterfactual(
         changes=changes,
         follows=follows,
@@ -243,7 +243,7 @@ def _told(
         distance=found.distance,
         cost=found.cost,
         likeness=look.likeness,
-        words=f"{told}: {engine.prediction_words(found.score)}",
+        words=f"{joined(said)}: {engine.prediction_words(found.score)}",
     )
 
 

@@ -64,7 +64,7 @@ class Distance:
     Attributes:
         nearest: distance to the nearest of them; ``None`` if there is nobody else.
         nearest_case: who that is.
-        within: how many people are as near as people usually have someone.
+        within: how many people are nearer than ``radius``.
         people: how many were looked at (the case itself is not one of them).
         radius: within this distance 99 % of people have somebody.
         usual: within this distance 95 % of people have somebody.
@@ -162,12 +162,12 @@ class Neighbourhood:
         nearest = float(apart[k])
         within = int((apart <= self.radius).sum())
         likeness: Likeness = "like others"
-        if outside or within == 0:
+        if outside or nearest > self.radius:
             likeness = "no one like this"
         elif nearest > self.usual:
             likeness = "unlike most"
         case = self.population.cases[int(self.places[k])]
-        words = self._words(likeness, nearest, case, within, people, outside, controls, row)
+        words = self._words(likeness, nearest, case, people, outside, controls, row)
         return Distance(
             nearest, case, within, people, self.radius, self.usual, likeness, outside, words
         )
@@ -177,14 +177,12 @@ class Neighbourhood:
         likeness: Likeness,
         nearest: float,
         case: str,
-        within: int,
         people: int,
         outside: tuple[str, ...],
         controls: tuple[Control, ...],
         row: FloatArray,
     ) -> str:
         drawn = "" if people >= self.total - 1 else f" drawn from {self.total:,}"
-        radius = value_words(round(self.radius or 0.0, 2))
         if outside:
             by_name = {c.feature: (c, code) for c, code in zip(controls, row, strict=True)}
             c, code = by_name[outside[0]]
@@ -196,17 +194,19 @@ class Neighbourhood:
                 f"{'below' if below else 'above'} everybody's ({'lowest' if below else 'highest'}: "
                 f"{c.words(end)})."
             )
+        usual, radius = _short(self.usual), _short(self.radius)
+        who = f"the nearest, case {case}, differs by {_short(nearest)}"
         if likeness == "like others":
-            noun = "person differs" if within == 1 else "people differ"
-            return f"{within:,} of {people:,}{drawn} {noun} by at most {radius} (like most people)."
-        who = f"the nearest, case {case}, differs by {value_words(round(nearest, 2))}"
-        if likeness == "unlike most":
-            noun = "person differs" if within == 1 else "people differ"
             return (
-                f"Unlike most people: {within:,} of {people:,}{drawn} {noun} by at most {radius}; "
-                f"{who}."
+                f"There are people like this: {who} (95% of people have somebody within {usual})."
             )
+        if likeness == "unlike most":
+            return f"Unlike most: {who}; 95% of people have somebody within {usual}."
         return (
-            f"No one like this in the data: 0 of {people:,} people{drawn} differ by at most "
+            f"No one like this in the data: 0 of {people:,} people{drawn} differ by less than "
             f"{radius}; {who}. 99% of people have somebody that near."
         )
+
+
+def _short(x: float | None) -> str:
+    return value_words(float(f"{x or 0.0:.2g}"))

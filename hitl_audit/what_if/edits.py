@@ -8,7 +8,7 @@ from typing import Literal
 
 from hitl_audit.errors import InputError
 
-__all__ = ["Change", "Edit", "EditHistory", "LoggedEdit", "Value"]
+__all__ = ["Change", "Edit", "EditHistory", "EditKind", "LoggedEdit", "Value"]
 
 Value = str | int | float | bool | None
 """A raw value as people see it; ``None`` is a missing one."""

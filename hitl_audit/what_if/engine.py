@@ -27,7 +27,7 @@ from hitl_audit.what_if.contributions import Fresh, fast_attributions, slow_attr
 from hitl_audit.what_if.controls import Constraint, Control, controls_of
 from hitl_audit.what_if.derived import DerivedColumns, read_derivations
 from hitl_audit.what_if.distance import Neighbourhood
-from hitl_audit.what_if.edits import Change, Edit, EditHistory, Value
+from hitl_audit.what_if.edits import Change, Edit, EditHistory, EditKind, Value
 from hitl_audit.what_if.formulas import Derivation
 from hitl_audit.what_if.population import Population
 from hitl_audit.what_if.predictor import Predictor, prepare_predictor
@@ -226,12 +226,18 @@ class WhatIf:
         return history.apply(edit) if edit.changes else history
 
     def edit_of(
-        self, history: EditHistory, values: Mapping[str, Value], *, kind: Any = "edit"
+        self,
+        history: EditHistory,
+        values: Mapping[str, Value],
+        *,
+        kind: EditKind = "edit",
+        bounds: bool = True,
     ) -> Edit:
         """The changes that set these values, with the computed columns that follow.
 
         Raises:
-            InputError: a computed column cannot be computed, or leaves its bounds.
+            InputError: a computed column cannot be computed, or (with ``bounds``)
+                leaves its bounds.
         """
         now = history.values
         start = self.population.row(history.start_values)
@@ -247,7 +253,7 @@ class WhatIf:
             broken = next(f for f in self.derived.how if not _known(after[f]))
             how = self.derived.how[broken].words
             raise InputError(f"With {told}, {self.label(broken)} ({how}) cannot be computed.")
-        for f in self.derived.how:
+        for f in self.derived.how if bounds else ():
             if after[f] != now[f] and after[f] is not None:
                 try:
                     self.controls[f].check(after[f], history.start_values[f])
@@ -268,6 +274,10 @@ class WhatIf:
     def predict(self, values: Mapping[str, Value]) -> float:
         """The model's score of one row of raw values."""
         return float(self.predictor(self.population.row(values)[np.newaxis])[0])
+
+    def scored(self, history: EditHistory) -> float:
+        """The model's score of a case with its edits."""
+        return self.predict(history.values)
 
     def answer(self, history: EditHistory) -> Answer:
         """The model's answer: prediction and distance, and contributions where they are fast."""

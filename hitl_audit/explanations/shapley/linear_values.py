@@ -18,7 +18,9 @@ __all__ = [
     "by_waves",
     "coefficients",
     "linear_closed_form",
+    "log_odds_reach",
     "logistic_probability",
+    "waves",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -91,14 +93,7 @@ def by_waves(terms: FloatArray, behind: FloatArray, intercept: float) -> FloatAr
     from hitl_audit.explanations.shapley.logistic_kernel import add_logistic
     from hitl_audit.explanations.shapley.quadrature import gauss_legendre
 
-    both = np.vstack([terms, behind])
-    reach = max(abs(intercept + side.sum()) for side in (both.min(axis=0), both.max(axis=0)))
-    if reach > WIDEST:
-        raise NotApplicableError(f"the log-odds reach {reach:.0f}; expected at most {WIDEST:.0f}")
-    tail = -math.log(PRECISION)
-    period = 2 * (reach + tail)
-    omega = np.arange(1, tail / math.pi * period / (2 * math.pi), 2) * 2 * math.pi / period
-    height = 4 * math.pi / (period * np.sinh(math.pi * omega))
+    omega, height = waves(log_odds_reach(terms, behind, intercept))
     phi = np.zeros(terms.shape)
     together = max(1, WAVES_AT_ONCE // (terms.shape[1] * len(omega)))
     for start in range(0, len(behind), together):
@@ -116,6 +111,26 @@ def by_waves(terms: FloatArray, behind: FloatArray, intercept: float) -> FloatAr
             phi,
         )
     return phi
+
+
+def log_odds_reach(terms: FloatArray, behind: FloatArray, intercept: float) -> float:
+    """The largest log-odds that a mixture of the rows could have."""
+    both = np.vstack([terms, behind])
+    return max(abs(intercept + float(side.sum())) for side in (both.min(axis=0), both.max(axis=0)))
+
+
+def waves(reach: float) -> tuple[FloatArray, FloatArray]:
+    """Frequencies and heights of the sines that are the logistic function - ½ up to ±reach.
+
+    Raises:
+        NotApplicableError: a reach beyond 300.
+    """
+    if reach > WIDEST:
+        raise NotApplicableError(f"the log-odds reach {reach:.0f}; expected at most {WIDEST:.0f}")
+    tail = -math.log(PRECISION)
+    period = 2 * (reach + tail)
+    omega = np.arange(1, tail / math.pi * period / (2 * math.pi), 2) * 2 * math.pi / period
+    return omega, 4 * math.pi / (period * np.sinh(math.pi * omega))
 
 
 def _terms(

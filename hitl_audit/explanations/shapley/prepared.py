@@ -6,6 +6,7 @@ rounding; for a person who changes a value and waits for the answer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,10 +20,13 @@ from hitl_audit.explanations.model_output import ModelOutput
 from hitl_audit.explanations.shapley.attribution import NotApplicableError
 from hitl_audit.explanations.shapley.linear_values import (
     ENUMERATED,
+    WIDEST,
     by_coalitions,
-    by_waves,
     coefficients,
+    log_odds_reach,
+    waves,
 )
+from hitl_audit.explanations.shapley.quadrature import gauss_legendre
 from hitl_audit.explanations.shapley.tree_ensemble import TreeEnsemble, read_trees
 from hitl_audit.explanations.shapley.tree_values import RESCALED, fitting_scale
 
@@ -31,6 +35,7 @@ __all__ = ["PreparedAttributions", "prepare_attributions"]
 FloatArray = npt.NDArray[np.float64]
 
 MOST_WORDS = 1 << 25  # 256 MB of background rows as bits
+_REACH_STEP = 5.0  # log-odds
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,14 +139,44 @@ def _linear(output: ModelOutput, encoding: Encoding, behind: FloatArray) -> Prep
 
         return PreparedAttributions(centered, intercept + float(center.sum()), "linear", True)
     used = np.unique(encoding.source[weights != 0])
-    compute = by_coalitions if len(used) <= ENUMERATED else by_waves
     base_terms = np.ascontiguousarray(base_terms[:, used])
     base = float((1 / (1 + np.exp(-(intercept + base_terms.sum(axis=1))))).mean())
+    by_waves = None if len(used) <= ENUMERATED else _Waves(base_terms, intercept)
 
     def of_probability(row: FloatArray) -> FloatArray:
-        terms = encoding.fold((row * weights)[np.newaxis])[:, used]
+        terms = np.ascontiguousarray(encoding.fold((row * weights)[np.newaxis])[:, used])
         values = np.zeros(encoding.n_features)
-        values[used] = compute(terms, base_terms, intercept)[0]
+        if by_waves is None:
+            values[used] = by_coalitions(terms, base_terms, intercept)[0]
+        else:
+            values[used] = by_waves(terms)
         return values
 
     return PreparedAttributions(of_probability, base, "linear", True)
+
+
+class _Waves:
+    """``linear_values.by_waves`` of one row, the background's sines kept for the next row."""
+
+    def __init__(self, behind: FloatArray, intercept: float) -> None:
+        self.behind, self.intercept = behind, intercept
+        self.gauss = gauss_legendre((behind.shape[1] + 1) // 2)
+        self.kept: dict[float, tuple[FloatArray, FloatArray, FloatArray, FloatArray]] = {}
+
+    def __call__(self, terms: FloatArray) -> FloatArray:
+        from hitl_audit.explanations.shapley.logistic_kernel import add_logistic
+
+        # Rounded up, so that most rows share the waves of those before.
+        reach = _REACH_STEP * math.ceil(
+            log_odds_reach(terms, self.behind, self.intercept) / _REACH_STEP
+        )
+        if reach not in self.kept:
+            omega, height = waves(min(reach, WIDEST))
+            angles = self.behind[:, :, np.newaxis] * omega
+            self.kept = {reach: (omega, height / len(self.behind), np.cos(angles), np.sin(angles))}
+        omega, height, cosines, sines = self.kept[reach]
+        phi = np.zeros(terms.shape)
+        add_logistic(
+            terms, self.behind, cosines, sines, self.intercept, omega, height, self.gauss, phi
+        )
+        return np.asarray(phi[0], dtype=np.float64)
