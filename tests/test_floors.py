@@ -41,6 +41,7 @@ FLOORS = {
     "mitigation": 2,
     "alternatives": 2,
     "review": 2,
+    "what_if": 2,
     "choice": 4,
     "dossier": 3,
     "evidence": 3,
@@ -69,6 +70,8 @@ NEIGHBOURS = {
     ("findings", "errors"),
     ("intervals", "errors"),
     ("findings", "intervals"),
+    # What a what-if shows are the audit's own explanations of an edited row.
+    ("what_if", "explanations"),
     ("loading", "onnx_model"),
     ("loading", "booster_model"),
     ("inputs", "plan"),
