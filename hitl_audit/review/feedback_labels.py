@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 from hitl_audit.errors import InputError
-from hitl_audit.review.answers import Answers, CaseDecision
+from hitl_audit.review.case_answers import Answers, CaseDecision
 from hitl_audit.review.event import Event
 from hitl_audit.review.judgment import DECISIONS
 from hitl_audit.review.verdicts import standing_answers
@@ -27,7 +27,7 @@ class JudgedLabel:
         old, new: the recorded label and the one to train on, 1 for favorable;
             equal where people confirmed it or did not settle it.
         how: how the human decision came about, see
-            :class:`~hitl_audit.review.answers.CaseDecision`.
+            :class:`~hitl_audit.review.case_answers.CaseDecision`.
         firm: adjudicated, or without dissent by enough reviewers.
         support: share of the deciding reviewers who share ``new``; of an
             adjudicated case 1 or 0.

@@ -216,7 +216,7 @@ def summarise(
         sample: the cases that were to be judged.
         truth: case → 1 where the favorable decision is the right one, else 0;
             cases whose right decision is not known are left out.
-        groups: attribute → case → group.
+        groups: attribute → case → group; by default as recorded in the sample.
         reference: attribute → the group that others are compared with; by
             default the group with the most drawn cases.
         model_decision: case → ``"favorable"`` or ``"unfavorable"``; by default
@@ -244,7 +244,7 @@ def summarise(
         events,
         sample,
         truth=truth,
-        groups=groups,
+        groups=_recorded_groups(sample) if groups is None else groups,
         reference=reference,
         model_decision=model_decision,
         model_score=model_score,
@@ -320,6 +320,14 @@ def _oversight(
         reference=tuple(data.reference.items()),
         settings=data.settings,
     )
+
+
+def _recorded_groups(sample: CaseSample) -> dict[str, dict[str, str]]:
+    groups: dict[str, dict[str, str]] = {}
+    for case in sample.cases:
+        for attribute, group in case.groups:
+            groups.setdefault(attribute, {})[case.case_id] = group
+    return groups
 
 
 def _share(rate: Rate) -> Share:

@@ -80,7 +80,7 @@ def reviewed(
     sample: CaseSample,
     *,
     truth: Mapping[str, int] | None,
-    groups: Mapping[str, Mapping[str, str]] | None,
+    groups: Mapping[str, Mapping[str, str]],
     reference: Mapping[str, str] | None,
     model_decision: Mapping[str, str] | None,
     model_score: Mapping[str, float] | None,
@@ -108,7 +108,7 @@ def reviewed(
     scores = {c.case_id: c.model_score for c in cases if c.model_score is not None}
     by_attribute = {
         str(attribute): {case: _group(of_case.get(case)) for case in chances}
-        for attribute, of_case in (groups or {}).items()
+        for attribute, of_case in groups.items()
     }
     return Reviewed(
         answers=answers,

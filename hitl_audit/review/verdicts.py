@@ -3,7 +3,8 @@
 A correction replaces the verdict it corrects; of several, the last one stands. A
 withdrawal removes what it withdraws; a verdict that had been replaced before
 does not come back, because its author had given it up. A redaction destroys
-words and changes no answer. An adjudication settles its case.
+words and changes no answer. An adjudication settles its case, unless the
+adjudicator is unsure too.
 
 The human decision on a case is the adjudicated one; without an adjudication it
 is that of the majority of the reviewers who decided. A tie is no decision, and
@@ -16,9 +17,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
-from hitl_audit.review.answers import Answer, Answers, CaseDecision, Excluded, majority
+from hitl_audit.review.case_answers import Answer, Answers, CaseDecision, Excluded, majority
 from hitl_audit.review.event import Event
-from hitl_audit.review.judgment import Adjudication, Judgment, Withdrawal
+from hitl_audit.review.judgment import DECISIONS, Adjudication, Judgment, Withdrawal
 from hitl_audit.review.sampling import CaseSample
 
 __all__ = ["Answer", "Answers", "CaseDecision", "Excluded", "majority", "standing_answers"]
@@ -141,16 +142,18 @@ class _Fold:
             answer = self._answer(key)
             if answer.blind is not None or answer.verdict is not None:
                 found.append(answer)
-        judges = {(a.case_id, a.reviewer) for a in found if a.task == "ordinary" and a.verdict}
+        judges = {
+            (a.case_id, _person(a.reviewer)) for a in found if a.task == "ordinary" and a.verdict
+        }
         rulings = []
         for case, row in self.settled.items():
             stands = None
             for event in row:
                 if event.event_id in self.withdrawn:
                     continue
-                if (case, event.reviewer) in judges:
+                if (case, _person(event.reviewer)) in judges:
                     self._exclude(event, case, OWN_CASE)
-                else:
+                elif event.answer in DECISIONS:
                     stands = event
             if stands is not None:
                 rulings.append(stands)
@@ -230,6 +233,10 @@ class _Fold:
 
     def _exclude(self, event: Event, case_id: str, why: str) -> None:
         self.excluded.append(Excluded(event.event_id, event.KIND, case_id, why))
+
+
+def _person(reviewer: str) -> str:
+    return reviewer.strip().casefold()
 
 
 def _total(seconds: Iterable[float | None]) -> float | None:

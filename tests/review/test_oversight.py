@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -132,7 +133,7 @@ def test_answers_to_a_decision_that_was_not_the_models_do_not_count(sample: Case
 
 
 def test_a_sample_picked_by_hand_gives_no_rate() -> None:
-    cases = tuple(SampledCase(f"c{i}", None, "", "") for i in range(20))  # type: ignore[arg-type]
+    cases = tuple(SampledCase(f"c{i}", None, "", "") for i in range(20))
     events = [
         verdict(case.case_id, "agree", design="purposive", inclusion_probability=None)
         for case in cases
@@ -258,6 +259,17 @@ def test_frame_lists_every_number(sample: CaseSample) -> None:
     assert set(frame["status"]) <= {"estimated", "counted", "insufficient data", "not assessed"}
     assert (frame.loc[frame["status"] == "estimated", "value"].notna()).all()
     assert not frame.duplicated(["topic", "measure", "group"]).any()
+
+
+def test_groups_are_those_recorded_in_the_sample() -> None:
+    world = make_world(7)
+    groups = dict(world.cases["group"])
+    cases = tuple(
+        replace(case, groups=(("race", str(groups[case.case_id])),)) for case in world.sample.cases
+    )
+    found = world.summary()
+    recorded = replace(world, sample=replace(world.sample, cases=cases)).summary(groups=None)
+    assert recorded == found
 
 
 def test_numbers_are_found_by_name(sample: CaseSample) -> None:

@@ -184,13 +184,16 @@ def test_an_adjudication_settles_and_the_last_one_stands() -> None:
     assert (case.decision, case.how, case.dissent) == ("unfavorable", "adjudicated", 1)
     (case,) = standing_answers([yes, no, first, second, withdrawal(second)]).cases()
     assert case.decision == "favorable"
-    (case,) = standing_answers([yes, no, adjudication("a", "unsure", yes, no)]).cases()
-    assert (case.decision, case.how) == (None, "adjudicated")
+    unsure = adjudication("a", "unsure", yes, no)
+    (case,) = standing_answers([yes, no, unsure]).cases()
+    assert (case.decision, case.how) == (None, "tie")
+    (case,) = standing_answers([yes, no, first, unsure]).cases()
+    assert (case.decision, case.how) == ("favorable", "adjudicated")
 
 
 def test_nobody_adjudicates_a_case_of_their_own() -> None:
     yes, no = verdict("a", "agree", "r1"), verdict("a", "disagree", "r2")
-    found = standing_answers([yes, no, adjudication("a", "favorable", yes, no, reviewer="r2")])
+    found = standing_answers([yes, no, adjudication("a", "favorable", yes, no, reviewer="R2 ")])
     assert found.cases()[0].how == "tie"
     assert found.excluded[0].why.startswith("adjudicates a case on which the same person")
 

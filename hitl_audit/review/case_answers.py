@@ -123,7 +123,7 @@ class Answers:
 
     Attributes:
         answers: one per case, reviewer and task, in order of their first event.
-        adjudications: the last one on each case.
+        adjudications: the last one on each case that decides it.
         excluded: events that enter no number.
         corrections: of verdicts that are counted or were replaced.
     """
@@ -197,8 +197,7 @@ def _decided(answers: list[Answer], ruling: Adjudication | None) -> CaseDecision
     votes = [answer.decision for answer in verdicts if answer.decision is not None]
     decision = majority(votes)
     if ruling is not None:
-        decision = ruling.answer if ruling.answer in DECISIONS else None
-        how = "adjudicated"
+        decision, how = ruling.answer, "adjudicated"
     elif not votes:
         how = "undecided"
     elif decision is None:
