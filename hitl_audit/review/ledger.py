@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from hitl_audit.review.store import Store
 
-__all__ = ["Checkpoint", "Judgment", "Ledger", "Numbered", "Receipt"]
+__all__ = ["Checkpoint", "Judgment", "Ledger", "Numbered", "Receipt", "same_event"]
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Ledger:
             for event, seal in sealed:
                 row = known.get(event.event_id)
                 if row is not None:
-                    _check_same(self._event(db, row), row, event, seal)
+                    _check_same(self._event(db, row), row, event)
                 else:
                     row = self._insert(db, event, seal, tail)
                     tail, known[row.event_id] = (row.seq, row.link), row
@@ -398,13 +398,22 @@ def _sealed(event: Event, salts: Callable[[], bytes]) -> Sealed:
     return event.seal(salts)
 
 
-def _check_same(recorded: Event, row: Row, event: Event, sealed: Sealed) -> None:
-    # Read back, so that neither salts nor 1 and 1.0 make a difference.
-    sent = read_event(sealed.body, sealed.openings)
-    gone = {name: getattr(recorded, name) for name in recorded.redacted}
-    if type(sent) is not type(recorded) or replace(sent, **gone) != recorded:
+def same_event(recorded: Event, sent: Event) -> bool:
+    """The two say the same, as far as the words of the recorded one are still there."""
+    # Sealed and read back, so that neither lists and tuples nor 1 and 1.0 make a difference.
+    sealed = sent.seal(lambda: bytes(16))
+    read = read_event(sealed.body, sealed.openings)
+    if type(read) is not type(recorded):
+        return False
+    return (
+        replace(read, **{name: getattr(recorded, name) for name in recorded.redacted}) == recorded
+    )
+
+
+def _check_same(recorded: Event, row: Row, sent: Event) -> None:
+    if not same_event(recorded, sent):
         raise LedgerError(
-            f"{event.KIND}: event_id {row.event_id} is already recorded as event {row.seq} "
+            f"{sent.KIND}: event_id {row.event_id} is already recorded as event {row.seq} "
             "with other contents; a change is a new event that corrects it"
         )
 
