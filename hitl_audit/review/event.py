@@ -130,7 +130,7 @@ def read_event(body: bytes, openings: Mapping[str, Opening] | None = None) -> Ev
     """
     record, kind = _record(body)
     commitments = record.pop("personal", None)
-    cls = event_kinds().get(kind)
+    cls = event_kinds().get(kind) if isinstance(kind, str) else None
     if cls is None:
         raise LedgerError(f"the body has kind {kind!r}; accepted: {', '.join(event_kinds())}")
     names = {f.name for f in fields(cls)} - {"redacted", *cls.PERSONAL}
@@ -145,9 +145,12 @@ def read_event(body: bytes, openings: Mapping[str, Opening] | None = None) -> Ev
         opening = given.pop(name, None)
         if opening is None:
             continue
-        if opening.commitment != commitment:
+        try:
+            kept, opened[name] = opening.commitment == commitment, json.loads(opening.value)
+        except ValueError:  # the salt is no hexadecimal number, or the value no JSON
+            kept = False
+        if not kept:
             raise LedgerError(f"the words in {name!r} are not the ones that were recorded")
-        opened[name] = json.loads(opening.value)
     if given:
         raise LedgerError(f"there are words in {', '.join(given)} that were not recorded")
     redacted = tuple(name for name in commitments if name not in opened)

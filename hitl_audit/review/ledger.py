@@ -14,7 +14,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -88,7 +88,6 @@ class Ledger:
         salts: source of 16 or more random bytes per call.
 
     Attributes:
-        path: the SQLite file; ``None`` in PostgreSQL.
         url: where the ledger is, without a password.
 
     Raises:
@@ -107,7 +106,18 @@ class Ledger:
         self._store = _open(path_or_url, read_only)
         self._salts = salts
         self.url = self._store.url
-        self.path: Path | None = getattr(self._store, "path", None)
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file.
+
+        Raises:
+            LedgerError: the ledger is in PostgreSQL.
+        """
+        path = self._store.path
+        if path is None:
+            raise LedgerError(f"ledger: {self.url} is in PostgreSQL, it has no file")
+        return path
 
     # ------------------------------------------------------------ writing
 
@@ -130,9 +140,15 @@ class Ledger:
         receipts = []
         with self._store.writing() as db:
             tail = self._store.tail(db)
+            known = self._store.named(db, [event.event_id for event, _ in sealed])
             for event, seal in sealed:
-                receipt, tail = self._append(db, event, seal, tail)
-                receipts.append(receipt)
+                row = known.get(event.event_id)
+                if row is not None:
+                    _check_same(self._event(db, row), row, event, seal)
+                else:
+                    row = self._insert(db, event, seal, tail)
+                    tail, known[row.event_id] = (row.seq, row.link), row
+                receipts.append(_receipt(row))
         if any(isinstance(event, Redaction) for event, _ in sealed):
             self.forget()
         return tuple(receipts)
@@ -187,13 +203,21 @@ class Ledger:
         """
         self._store.forget()
 
+    def close(self) -> None:
+        """Give back what is kept open between appends; the ledger stays usable.
+
+        With every program done, a SQLite ledger is whole in its one file.
+        :meth:`checkpoint` does so itself, and so does the end of the program.
+        """
+        self._store.close()
+
     # ------------------------------------------------------------ reading
 
     def find(self, event_id: str) -> tuple[Receipt, Event] | None:
         """The recorded event with this id and its receipt, or ``None``."""
         with self._store.reading() as db:
-            found = self._find(db, event_id)
-        return None if found is None else (_receipt(found[0]), found[1])
+            row = self._store.named(db, [event_id]).get(event_id)
+            return None if row is None else (_receipt(row), self._event(db, row))
 
     def numbered(self, *, after: int = 0) -> tuple[Numbered, ...]:
         """All events in the order of recording, or those numbered above ``after``.
@@ -239,13 +263,19 @@ class Ledger:
     def checkpoint(self) -> Checkpoint:
         """Size, Merkle root and chain head of the ledger as it is now.
 
+        It vouches for events and their order, not for the words that can be
+        redacted; :meth:`verify` looks at those too.
+
         Raises:
-            LedgerError: the ledger is damaged; a damaged ledger is not vouched for.
+            LedgerError: the chain is broken or a guard is gone; a damaged
+                ledger is not vouched for.
         """
-        rows, openings, guards = self._everything()
-        problems = _problems(rows, openings, guards)
+        with self._store.reading() as db:
+            rows, guards = self._store.rows(db), self._store.removed_guards(db)
+        problems = [*_guard_problems(guards), *chain_problems(rows)]
         if problems:
             raise LedgerError("ledger: damaged, no checkpoint: " + "; ".join(problems))
+        self.close()  # so that the file is whole when the checkpoint is published with it
         return checkpoint_of(rows)
 
     def verify(self, checkpoint: Checkpoint | None = None) -> tuple[str, ...]:
@@ -305,13 +335,9 @@ class Ledger:
 
     # ------------------------------------------------------------- inside
 
-    def _append(
+    def _insert(
         self, db: sa.Connection, event: Event, sealed: Sealed, tail: tuple[int, bytes]
-    ) -> tuple[Receipt, tuple[int, bytes]]:
-        known = self._find(db, event.event_id)
-        if known is not None:
-            _check_same(known, sealed, event.KIND)
-            return _receipt(known[0]), tail
+    ) -> Row:
         problems = reference_problems(event, self._recorded(db))
         if problems:
             raise LedgerError(_lines(event.KIND, problems))
@@ -319,26 +345,22 @@ class Ledger:
         row = Row(seq + 1, event.event_id, sealed.body, chain_link(previous, sealed.body))
         self._store.insert(db, row, sealed.openings)
         if isinstance(event, Redaction):
-            target = self._store.row(db, event.redacts)
-            if target is not None:
-                self._store.destroy(db, target.seq, event.fields)
-        return _receipt(row), (row.seq, row.link)
+            target = self._store.named(db, [event.redacts])[event.redacts]
+            self._store.destroy(db, target.seq, event.fields)
+        return row
 
     def _recorded(self, db: sa.Connection) -> Recorded:
         def find(event_id: str) -> Event | None:
-            found = self._find(db, event_id)
-            return found[1] if found else None
+            row = self._store.named(db, [event_id]).get(event_id)
+            return row and self._event(db, row)
 
         def mentions(event_id: str) -> list[Event]:
             return [_read(row, {}) for row in self._store.mentions(db, event_id)]
 
         return Recorded(find, mentions)
 
-    def _find(self, db: sa.Connection, event_id: str) -> tuple[Row, Event] | None:
-        row = self._store.row(db, event_id)
-        if row is None:
-            return None
-        return row, _read(row, self._store.openings(db, seq=row.seq).get(row.seq, {}))
+    def _event(self, db: sa.Connection, row: Row) -> Event:
+        return _read(row, self._store.openings(db, seq=row.seq).get(row.seq, {}))
 
     def _everything(self) -> tuple[list[Row], Openings, list[str]]:
         with self._store.reading() as db:
@@ -355,6 +377,10 @@ class Ledger:
 
 def _open(path_or_url: str | Path, read_only: bool) -> Store:
     # SQLAlchemy takes a third of a second to import, so it waits for its use.
+    if "://" in str(path_or_url):
+        from hitl_audit.review.postgresql_store import PostgresqlStore
+
+        return PostgresqlStore(str(path_or_url), read_only=read_only)
     from hitl_audit.review.sqlite_store import SqliteStore
 
     return SqliteStore(Path(path_or_url), read_only=read_only)
@@ -372,16 +398,13 @@ def _sealed(event: Event, salts: Callable[[], bytes]) -> Sealed:
     return event.seal(salts)
 
 
-def _check_same(known: tuple[Row, Event], sealed: Sealed, kind: str) -> None:
-    row, recorded = known
+def _check_same(recorded: Event, row: Row, event: Event, sealed: Sealed) -> None:
     # Read back, so that neither salts nor 1 and 1.0 make a difference.
     sent = read_event(sealed.body, sealed.openings)
-    gone = {
-        f.name: getattr(recorded, f.name) for f in fields(recorded) if f.name in recorded.redacted
-    }
+    gone = {name: getattr(recorded, name) for name in recorded.redacted}
     if type(sent) is not type(recorded) or replace(sent, **gone) != recorded:
         raise LedgerError(
-            f"{kind}: event_id {row.event_id} is already recorded as event {row.seq} "
+            f"{event.KIND}: event_id {row.event_id} is already recorded as event {row.seq} "
             "with other contents; a change is a new event that corrects it"
         )
 
@@ -403,7 +426,11 @@ def _lines(kind: str, problems: Iterable[str]) -> str:
 
 def _problems(rows: Sequence[Row], openings: Openings, guards: Iterable[str]) -> list[str]:
     return [
-        *(f"the guard {name} was removed from the ledger" for name in guards),
+        *_guard_problems(guards),
         *chain_problems(rows),
         *content_problems(rows, openings),
     ]
+
+
+def _guard_problems(guards: Iterable[str]) -> list[str]:
+    return [f"the guard {name} was removed from the ledger" for name in guards]

@@ -145,7 +145,7 @@ def _redaction(event: Redaction, recorded: Recorded) -> list[str]:
         if name not in old.PERSONAL:
             accepted = ", ".join(old.PERSONAL) or "none"
             problems.append(
-                f"fields has {name!r}; of a {old.KIND}, these can be redacted: {accepted}"
+                f"fields has {name!r}; of {_a(old.KIND)}, these can be redacted: {accepted}"
             )
         elif name in old.redacted:
             problems.append(f"fields has {name!r}, which was redacted already")
@@ -159,7 +159,11 @@ def _redaction(event: Redaction, recorded: Recorded) -> list[str]:
 def _no_such(field: str, event_id: object, kind: str, found: Event | None) -> str:
     if found is None:
         return f"{field} names {event_id}, which is not recorded"
-    return f"{field} names {event_id}, which is a {found.KIND}; expected a {kind}"
+    return f"{field} names {event_id}, which is {_a(found.KIND)}; expected {_a(kind)}"
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def _kept(event: Event, old: Event, what: str, *names: str) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -78,11 +79,11 @@ class SqliteStore(Store):
     """
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
-        self.path = path
+        self.path: Path = path
         self.url = f"sqlite:///{path.absolute()}"
         self.read_only = read_only
-        # One connection per operation: no state to share between threads or
-        # kernels, and with nobody connected the file is whole without its WAL.
+        # One connection per operation: no state to share between threads or kernels.
+        self._release: Callable[[], object] | None = None
         self._engine = sa.create_engine(
             "sqlite://",
             creator=self._connect,
@@ -118,11 +119,19 @@ class SqliteStore(Store):
                 db.exec_driver_sql("ROLLBACK")
                 raise
             db.exec_driver_sql("COMMIT")
+            if self._release is None:
+                self._hold()
+
+    def close(self) -> None:
+        """Let the last connection fold the WAL into the file."""
+        release, self._release = self._release, None
+        if release is not None:
+            release()
 
     def removed_guards(self, db: sa.Connection) -> list[str]:
         """Names of triggers that are gone or say something else."""
         query = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'"
-        there = {name: sql for name, sql in db.exec_driver_sql(query)}
+        there = {str(name): sql for name, sql in db.exec_driver_sql(query)}
         return [name for name, sql in _GUARDS.items() if there.get(name) != sql]
 
     def mentions(self, db: sa.Connection, text: str) -> list[Row]:
@@ -151,12 +160,24 @@ class SqliteStore(Store):
                 "call forget()"
             )
 
-    def _connect(self) -> sqlite3.Connection:
+    def _hold(self) -> None:
+        """Stay connected, idle, until :meth:`close`.
+
+        Whoever closes the last connection folds the WAL into the file and deletes
+        it, and the next one makes it anew: most of the time of a small append.
+        """
+        holder = self._connect(check_same_thread=False)
+        holder.execute("SELECT max(seq) FROM event").fetchone()
+        self._release = weakref.finalize(self, holder.close)
+        self.closed_before_fork()
+
+    def _connect(self, *, check_same_thread: bool = True) -> sqlite3.Connection:
         db = sqlite3.connect(
             f"{self.path.absolute().as_uri()}?{self._mode()}",
             uri=True,
             timeout=_BUSY_SECONDS,
             isolation_level=None,
+            check_same_thread=check_same_thread,
         )
         try:
             db.execute("PRAGMA synchronous = FULL")

@@ -9,9 +9,13 @@ Triggers in the database enforce both. What differs between databases is in
 
 from __future__ import annotations
 
+import os
+import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
+from functools import cache
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -22,6 +26,8 @@ __all__ = ["VERSION", "Store"]
 
 VERSION = 2
 """Of the tables."""
+
+_CHUNK = 500  # values in one statement; SQLite had a limit of 999
 
 _METADATA = sa.MetaData()
 _EVENT = sa.Table(
@@ -43,16 +49,31 @@ _OPENING = sa.Table(
 _ROW = sa.select(_EVENT.c.seq, _EVENT.c.event_id, _EVENT.c.body, _EVENT.c.link)
 
 
+_OPEN: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+@cache
+def _watch_forks() -> None:
+    def close_all() -> None:
+        for store in tuple(_OPEN):
+            store.close()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=close_all)
+
+
 class Store(ABC):
     """One database with a ledger in it.
 
     Attributes:
         url: where it is, without a password.
         read_only: nothing is ever written.
+        path: the file, if it is one.
     """
 
     url: str
     read_only: bool
+    path: Path | None = None
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[sa.Connection]:
@@ -78,16 +99,29 @@ class Store(ABC):
     def forget(self) -> None:
         """Make sure that deleted words are not left in the files of the database."""
 
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what is kept open between operations; the store stays usable."""
+
+    def closed_before_fork(self) -> None:
+        """Have :meth:`close` called before the process forks: no connection survives that."""
+        _OPEN.add(self)
+        _watch_forks()
+
     def tail(self, db: sa.Connection) -> tuple[int, bytes]:
         """Number and link of the last event; 0 and the genesis link without one."""
         query = sa.select(_EVENT.c.seq, _EVENT.c.link).order_by(_EVENT.c.seq.desc()).limit(1)
         row = db.execute(query).first()
         return (row.seq, row.link) if row else (0, GENESIS)
 
-    def row(self, db: sa.Connection, event_id: str) -> Row | None:
-        """The event with an id."""
-        found = db.execute(_ROW.where(_EVENT.c.event_id == event_id)).first()
-        return Row(*found) if found else None
+    def named(self, db: sa.Connection, event_ids: Sequence[str]) -> dict[str, Row]:
+        """The recorded events among these ids."""
+        found: dict[str, Row] = {}
+        for start in range(0, len(event_ids), _CHUNK):
+            chunk = list(event_ids[start : start + _CHUNK])
+            for row in db.execute(_ROW.where(_EVENT.c.event_id.in_(chunk))):
+                found[row.event_id] = Row(*row)
+        return found
 
     def rows(self, db: sa.Connection, *, after: int = 0) -> list[Row]:
         """Events numbered above ``after``, in order."""
@@ -112,9 +146,12 @@ class Store(ABC):
     def insert(self, db: sa.Connection, row: Row, openings: dict[str, Opening]) -> None:
         """Add an event and its openings."""
         db.execute(_EVENT.insert(), row._asdict())
-        for name, (salt, value) in openings.items():
-            values = {"seq": row.seq, "field": name, "salt": salt, "value": value}
-            db.execute(_OPENING.insert(), values)
+        if openings:
+            words = [
+                {"seq": row.seq, "field": name, "salt": salt, "value": value}
+                for name, (salt, value) in openings.items()
+            ]
+            db.execute(_OPENING.insert(), words)
 
     def destroy(self, db: sa.Connection, seq: int, names: Iterable[str]) -> None:
         """Delete openings of an event; the database wants a redaction to be the last event."""

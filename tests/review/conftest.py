@@ -1,0 +1,88 @@
+"""A real PostgreSQL server on loopback, started once for the tests that need it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+
+def _programs() -> Path:
+    """Where initdb and pg_ctl are; Debian keeps them off the PATH."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: p.parts[4])
+    on_path = shutil.which("initdb")
+    if not found and on_path is None:
+        pytest.fail("PostgreSQL is not installed: python tools/setup_env.py … --system installs it")
+    return (found[-1] if found else Path(on_path or "")).parent
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """URL of a database with its password; gone after the tests."""
+    programs, password = _programs(), secrets.token_hex(12)
+    # PostgreSQL refuses to run as root, and root's own folders are closed to others.
+    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    home = Path(tempfile.mkdtemp(prefix="postgresql-"))
+    home.chmod(0o755)
+    words = home / "password"
+    words.write_text(password)
+    if as_user:
+        shutil.chown(home, "postgres")
+        shutil.chown(words, "postgres")
+
+    def run(name: str, *arguments: str) -> None:
+        # pg_ctl leaves a server behind that would keep a pipe open.
+        with (home / "output").open("wb") as output:
+            done = subprocess.run(
+                [*as_user, str(programs / name), "-D", str(home / "data"), *arguments],
+                stdout=output,
+                stderr=output,
+                cwd=home,
+            )
+        if done.returncode:
+            log = home / "log"
+            pytest.fail((home / "output").read_text() + (log.read_text() if log.exists() else ""))
+
+    identity = ("--username=auditor", "--auth=scram-sha-256", f"--pwfile={words}")
+    run("initdb", *identity, "--encoding=UTF8", "--no-locale", "--no-sync")
+    port = _free_port()
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
+    run("pg_ctl", "--wait", f"--log={home / 'log'}", f"--options={options}", "start")
+    try:
+        yield f"postgresql://auditor:{password}@127.0.0.1:{port}/postgres"
+    finally:
+        run("pg_ctl", "--wait", "--mode=immediate", "stop")
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def _numbers() -> count[int]:
+    return count(1)
+
+
+NewPlace = Callable[[], "str | Path"]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_place(
+    request: pytest.FixtureRequest, tmp_path: Path, _numbers: count[int]
+) -> Callable[[], str | Path]:
+    """Makes places for new ledgers: a file, or a schema of the server."""
+    if request.param == "sqlite":
+        return lambda: tmp_path / f"ledger-{next(_numbers)}.db"
+    server: str = request.getfixturevalue("postgresql_server")
+    return lambda: f"{server}?schema=ledger_{next(_numbers)}"
