@@ -19,7 +19,7 @@ from hitl_audit.errors import AuditError, MissingDependencyError
 __all__ = ["main"]
 
 PASSPHRASE_VARIABLE = "HITL_AUDIT_PASSPHRASE"  # noqa: S105
-MEMORY = 3 << 30  # bytes of address space that `verify` may use
+MEMORY = 2 << 30  # bytes of address space that `verify` may take on top
 STATUS_EXIT = {"met": 0, "not met": 1, "insufficient data": 3, "not assessed": 3}
 NEEDS_AUDIT = (
     "this command needs the parts of hitl-audit that run audits, and {} is not installed; install "
@@ -444,8 +444,7 @@ def verify(path: Path, trust: tuple[str, ...], archive_time: bool, as_json: bool
     """
     from hitl_audit.verification import verify as check
 
-    _limit_memory()
-    with _steps() as progress:
+    with _limited_memory(), _steps() as progress:
         progress("checking the document", 0.1)
         result = check(path, trust=trust, archive_time=archive_time, now=_now)
     if as_json:
@@ -455,15 +454,23 @@ def verify(path: Path, trust: tuple[str, ...], archive_time: bool, as_json: bool
     return result.exit_code
 
 
-def _limit_memory() -> None:
-    """A hostile file must not take the machine's memory (where the system can say so)."""
-    try:
-        import resource
-    except ImportError:  # Windows
+@contextmanager
+def _limited_memory() -> Iterator[None]:
+    """A hostile file must not take the machine's memory (where the system can see to it)."""
+    taken = Path("/proc/self/statm")
+    if not taken.exists():
+        yield
         return
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = int(taken.read_text().split()[0]) * resource.getpagesize() + MEMORY
+    limits = [limit for limit in (wanted, soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min(limits), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 @main.group()

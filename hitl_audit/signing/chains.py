@@ -28,6 +28,7 @@ from hitl_audit.signing.cms_signer import asn1_certificate
 __all__ = ["ChainState", "Revocation", "Verdict", "chain_state"]
 
 Verdict = Literal["trusted", "unknown", "revoked", "expired", "not checked"]
+_NOT_CHECKED = "its authority can revoke it, and no list or answer says whether it did by then"
 _SIGNING = frozenset({"digital_signature", "non_repudiation"})
 
 
@@ -99,12 +100,12 @@ async def chain_state(
     roots = [asn1_certificate(c) for c in authorities]
     given = (*others, *revocation.certificates)
 
-    async def attempt(mode: str) -> None:
+    async def attempt(mode: str, known: Revocation = revocation) -> None:
         context = ValidationContext(
             trust_roots=roots,
             other_certs=given,
-            crls=revocation.crls,
-            ocsps=revocation.ocsps,
+            crls=known.crls,
+            ocsps=known.ocsps,
             allow_fetching=False,
             moment=moment,
             revocation_mode=mode,
@@ -121,7 +122,14 @@ async def chain_state(
                 raise ValueError("the certificate is not made for signing documents")
 
     try:
-        await attempt("soft-fail")
+        try:
+            await attempt("soft-fail")
+        except InsufficientRevinfoError:
+            # What is known of revocation is too old to count: the chain alone must hold.
+            await attempt("soft-fail", Revocation())
+            if _listed(certificate, revocation, moment):
+                return ChainState("revoked", True, "a list names the certificate as revoked")
+            return ChainState("not checked", False, _NOT_CHECKED)
     except RevokedError as error:
         who = "an authority above it" if not error.is_ee_cert else "the certificate"
         return ChainState("revoked", True, f"{who} was revoked on {_day(error.revocation_dt)}")
@@ -134,11 +142,7 @@ async def chain_state(
     try:
         await attempt("hard-fail")
     except InsufficientRevinfoError:
-        return ChainState(
-            "not checked",
-            False,
-            "its authority can revoke it, and neither the document nor you say whether it did",
-        )
+        return ChainState("not checked", False, _NOT_CHECKED)
     except RevokedError as error:
         return ChainState("revoked", True, f"revoked on {_day(error.revocation_dt)}")
     except Exception as error:
@@ -153,6 +157,18 @@ def _signing_usages(certificate: asn1_x509.Certificate) -> list[bool]:
     if stated is None:
         return [True]
     return [usage in stated.native for usage in sorted(_SIGNING)]
+
+
+def _listed(certificate: asn1_x509.Certificate, revocation: Revocation, moment: datetime) -> bool:
+    """Whether any list of its issuer, however old, names the certificate as revoked by then."""
+    for found in revocation.crls:
+        content = found["tbs_cert_list"]
+        if content["issuer"] == certificate.issuer:
+            for entry in content["revoked_certificates"]:
+                revoked = entry["user_certificate"].native == certificate.serial_number
+                if revoked and entry["revocation_date"].native <= moment:
+                    return True
+    return False
 
 
 def _can_be_revoked(certificate: asn1_x509.Certificate) -> bool:

@@ -203,7 +203,8 @@ def _without_signatures(case: Case, words: str) -> Answer:
 def _claim(case: Case, state: SignatureState, moment: datetime) -> str:
     stamp = state.timestamp
     if stamp is not None and stamp.proves:
-        return f"{state.role} {time_words(stamp.time)}, proven by {stamp.authority}"
+        doubt = " (not known whether it was revoked)" if stamp.chain.verdict != "trusted" else ""
+        return f"{state.role} {time_words(stamp.time)}, proven by {stamp.authority}{doubt}"
     words = f"{state.role} {time_words(moment)}"
     if stamp is not None:
         return f"{words} (a timestamp says so, too, by {stamp.authority}, whom you do not trust)"
