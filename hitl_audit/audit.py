@@ -27,7 +27,7 @@ from hitl_audit.inputs import AuditInputs, build_inputs
 from hitl_audit.loading import read_data, read_model
 from hitl_audit.plan import AuditPlan, PlanLock, register
 from hitl_audit.profiles.loader import Profile, load_profile
-from hitl_audit.report.rendered import AuditReport, render, sign_report
+from hitl_audit.report.rendered import AuditReport, companions, render
 from hitl_audit.results import AuditResults, Progress, read_results, read_sample, run_audit
 from hitl_audit.review.adjudication import AdjudicationSession
 from hitl_audit.review.assignment import assign_cases, draw_planted
@@ -52,15 +52,12 @@ from hitl_audit.reviewing import (
     review_record,
     rules_of,
 )
-from hitl_audit.signing.contents import attachments
-from hitl_audit.signing.keys import SigningKey
-from hitl_audit.signing.pdf import FieldState, signature_fields
 from hitl_audit.training import TrainingRows, training_rows
 
 if TYPE_CHECKING:
     from hitl_audit.widgets.judge import JudgeWidget
 
-__all__ = ["Audit", "report_from", "sign_folder"]
+__all__ = ["Audit", "report_from"]
 
 SIMULATED_REVIEWERS = 2
 
@@ -573,7 +570,8 @@ class Audit:
             self.plan,
             now=now,
         )
-        return render(evidence, plan=self.plan, lock=lock, now=now)
+        beside = companions(self._dossier, self.plan) if self._dossier else ()
+        return render(evidence, plan=self.plan, lock=lock, now=now, beside=beside)
 
 
 def report_from(folder: str | Path, *, now: datetime) -> AuditReport:
@@ -597,33 +595,7 @@ def report_from(folder: str | Path, *, now: datetime) -> AuditReport:
         plan,
         now=now,
     )
-    return render(current, plan=plan, lock=lock, now=now)
-
-
-def sign_folder(
-    folder: str | Path, key: SigningKey, *, role: str, now: datetime
-) -> tuple[FieldState, ...]:
-    """Sign ``report.pdf`` of an audit folder for a role.
-
-    Returns:
-        The places for signatures, in order, and which are signed now.
-
-    Raises:
-        InputError: there is no report yet.
-        SigningError: the role may not sign; the file is unchanged.
-    """
-    dossier = Dossier(folder)
-    plan = dossier.plan()
-    if not dossier.report_path.is_file():
-        raise InputError(
-            f'{dossier.folder} has no report.pdf yet; make it with "hitl-audit report '
-            f'{dossier.folder}"'
-        )
-    pdf = dossier.report_path.read_bytes()
-    evidence = read_evidence(attachments(pdf)["evidence.json"])
-    signed = sign_report(pdf, key, plan.roles, evidence, role=role, signed_at=now)
-    write_atomically(dossier.report_path, signed)
-    return signature_fields(signed)
+    return render(current, plan=plan, lock=lock, now=now, beside=companions(dossier, plan))
 
 
 def evidence_with_people(
