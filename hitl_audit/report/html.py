@@ -16,7 +16,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from hitl_audit.canonical import sha256
-from hitl_audit.charts import Chart, to_plotly
+from hitl_audit.charts import Chart, plotly_json
 from hitl_audit.report.document import Figure, Report
 
 __all__ = ["render_html"]
@@ -45,8 +45,7 @@ def _page_margins(report: Report) -> str:
 
 
 def _drawing(chart: Chart) -> Markup:
-    figure = to_plotly(chart, title=False).to_plotly_json()
-    text = json.dumps(figure, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(plotly_json(chart, title=False), separators=(",", ":"), allow_nan=False)
     # A script element ends at its first "</script"; in JSON a "<" may be written otherwise.
     return Markup(text.replace("<", "\\u003c"))  # noqa: S704
 
