@@ -361,3 +361,27 @@ def _passphrase(file: Path | None, prompt: str, *, confirm: bool = False) -> byt
         return os.environ[PASSPHRASE_VARIABLE].encode()
     secret: str = click.prompt(prompt, hide_input=True, confirmation_prompt=confirm)
     return secret.encode()
+
+
+@main.command("explain-number")
+@click.argument("path", metavar="REPORT", type=click.Path(path_type=Path))
+@click.argument("number", metavar="ID")
+@as_json
+@_command
+def explain_number_command(path: Path, number: str, as_json: bool) -> int:
+    """Say where a number of a report comes from: function, parameters, data, seed.
+
+    ID is T12.3.5 (table 12, row 3, column 5), F3.1.2 (figure 3, series 1, point 2), O2
+    (line 2 of page one), S4.7 (section 4, text 7), or a number as it is printed: 88.8%.
+    In report.html, the id of a number appears when the pointer rests on it.
+    """
+    from hitl_audit.provenance import explain_number
+    from hitl_audit.report.opened import report_files
+
+    files = report_files(path)
+    found = explain_number(files.get("numbers.json", b""), files.get("evidence.json", b""), number)
+    if as_json:
+        _json(found)
+    else:
+        _say("\n\n".join(one.words() for one in found))
+    return 0

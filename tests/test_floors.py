@@ -47,6 +47,7 @@ FLOORS = {
     "training": 2,
     "explaining": 3,
     "results": 3,
+    "provenance": 3,
     "verification": 3,
     "examples": 3,
     "report": 4,

@@ -21,6 +21,7 @@ from hitl_audit.report.frame_sections import (
 )
 from hitl_audit.report.gap_sections import gaps_section
 from hitl_audit.report.measure_sections import fairness_section, performance_section
+from hitl_audit.report.numbering import numbered
 from hitl_audit.report.page_one import page_one
 from hitl_audit.report.profile_section import profiles_section
 from hitl_audit.report.reason_sections import explanations_section, oversight_section, trust_section
@@ -29,6 +30,7 @@ from hitl_audit.report.search_sections import (
     errors_section,
     thresholds_section,
 )
+from hitl_audit.report.tracing import Marks, traced
 from hitl_audit.report.wording import model_name, when
 
 __all__ = ["SIMULATED", "compose", "document_id"]
@@ -48,6 +50,11 @@ def compose(evidence: Evidence, *, generated: str) -> Report:
         evidence: every number it may use.
         generated: when the document is made, UTC text.
     """
+    marks, identity = Marks(), document_id(evidence)
+    return numbered(_composed(traced(evidence, marks), identity, generated), marks)
+
+
+def _composed(evidence: Evidence, identity: str, generated: str) -> Report:
     sections = (
         opinion_section(evidence),
         scope_section(evidence),
@@ -70,7 +77,7 @@ def compose(evidence: Evidence, *, generated: str) -> Report:
     return Report(
         title=evidence.audit.title,
         subtitle=f"Audit of {model_name(evidence)}",
-        document_id=document_id(evidence),
+        document_id=identity,
         generated=when(generated),
         summary=page_one(evidence),
         sections=sections,

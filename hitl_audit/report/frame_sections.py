@@ -24,6 +24,7 @@ from hitl_audit.report.wording import (
     interval_name,
     metric_meaning,
     p_words,
+    rate_words,
     sentence,
     threshold_words,
     value_words,
@@ -110,7 +111,7 @@ def _verdict_table(evidence: Evidence, finding: Finding, *, points: bool) -> Tab
             (
                 c.group if by else "all rows",
                 f"{c.count.total:,}",
-                percent(float(c.count.rate)) if c.count.rate is not None else "–",
+                rate_words(c.count),
                 value_words(c),
                 interval(c.low, c.high, points=points),
                 "–" if verdict.n_needed is None else f"{verdict.n_needed:,}",

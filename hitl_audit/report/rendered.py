@@ -19,6 +19,7 @@ from hitl_audit.report.compose import compose
 from hitl_audit.report.document import Report
 from hitl_audit.report.frame_sections import statement
 from hitl_audit.report.html import render_html
+from hitl_audit.report.numbering import NumberList
 from hitl_audit.report.pdf import Attachment, render_pdf
 from hitl_audit.signing.keys import SigningKey
 from hitl_audit.signing.pdf import FieldState, sign_pdf, signature_fields
@@ -35,6 +36,7 @@ class AuditReport:
         pdf: the document to sign, with the evidence attached.
         html: the same for a browser, with interactive charts.
         evidence: canonical JSON of every number in it.
+        numbers: canonical JSON: which number of the document is which of the evidence.
         manifest: digests of what belongs together.
         plan: the plan as written.
         lock: its registration.
@@ -47,6 +49,7 @@ class AuditReport:
     manifest: bytes
     plan: bytes
     lock: bytes
+    numbers: bytes = b""
 
     @property
     def signatures(self) -> tuple[FieldState, ...]:
@@ -105,6 +108,7 @@ class AuditReport:
             "audit.toml": self.plan,
             "plan.lock.json": self.lock,
             "evidence.json": self.evidence,
+            "numbers.json": self.numbers,
             "report.html": self.html,
             "manifest.json": self.manifest,
             "report.pdf": self.pdf,  # last: it is there only when everything is
@@ -189,12 +193,14 @@ def render(
     document = compose(evidence, generated=utc_text(now))
     html = render_html(document).encode()
     evidence_bytes = evidence.to_bytes()
+    numbers = NumberList.of(document, evidence.digest).to_bytes()
     lock_bytes = (lock.model_dump_json(indent=2) + "\n").encode()
     manifest = Manifest(
         document_id=document.document_id,
         created=now,
         files=(
             ManifestFile.of("evidence.json", evidence_bytes, attached=True),
+            ManifestFile.of("numbers.json", numbers, attached=True),
             ManifestFile.of("audit.toml", plan.source, attached=True),
             ManifestFile.of("plan.lock.json", lock_bytes, attached=True),
             ManifestFile.of("report.html", html, attached=False),
@@ -221,6 +227,13 @@ def render(
                 "data",
             ),
             Attachment(
+                "numbers.json",
+                numbers,
+                "application/json",
+                "Where in the evidence each number of this document is",
+                "supplement",
+            ),
+            Attachment(
                 "audit.toml",
                 plan.source,
                 "application/toml",
@@ -245,5 +258,5 @@ def render(
         timestamp=now.replace(microsecond=0),
     )
     return AuditReport(
-        document, rendered.pdf, html, evidence_bytes, manifest, plan.source, lock_bytes
+        document, rendered.pdf, html, evidence_bytes, manifest, plan.source, lock_bytes, numbers
     )

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from hitl_audit.evidence import Evidence
 from hitl_audit.findings import Comparison, Finding, metric_words, percent
 from hitl_audit.groups import TIMES
+from hitl_audit.intervals import Count
 from hitl_audit.report.document import Points
+from hitl_audit.report.tracing import told
 
 __all__ = [
     "criterion_words",
@@ -23,6 +25,7 @@ __all__ = [
     "noted",
     "number",
     "p_words",
+    "rate_words",
     "sentence",
     "small_number",
     "status_words",
@@ -101,12 +104,12 @@ def p_words(value: float | None) -> str:
     """A p value."""
     if value is None:
         return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return told("< 0.001", value) if value < 0.001 else f"{value:.3f}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
     """A plain number."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
 def small_number(value: float | None) -> str:
@@ -119,16 +122,24 @@ def status_words(status: str) -> str:
     return "" if status == "ok" else status
 
 
+def rate_words(count: Count) -> str:
+    """The share that a count is."""
+    return told(percent(count.rate), count.successes, count.total)
+
+
 def threshold_words(finding: Finding) -> str:
     """What was promised."""
     criterion = finding.criterion
     if criterion.compare == "difference" and criterion.at_most is not None:
-        return f"within ±{float(criterion.at_most) * 100:g} points"
+        within = told(f"{float(criterion.at_most) * 100:g}", criterion.at_most)
+        return f"within ±{within} points"
     parts = []
     if criterion.at_least is not None:
-        parts.append(f"at least {float(criterion.at_least) * 100:g}%")
+        least = told(f"{float(criterion.at_least) * 100:g}", criterion.at_least)
+        parts.append(f"at least {least}%")
     if criterion.at_most is not None:
-        parts.append(f"at most {float(criterion.at_most) * 100:g}%")
+        most = told(f"{float(criterion.at_most) * 100:g}", criterion.at_most)
+        parts.append(f"at most {most}%")
     return ", ".join(parts)
 
 
