@@ -48,6 +48,7 @@ FLOORS = {
     "explaining": 3,
     "results": 3,
     "provenance": 3,
+    "recompute": 3,
     "verification": 3,
     "examples": 3,
     "report": 4,

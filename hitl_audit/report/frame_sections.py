@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hitl_audit.evidence import Evidence
-from hitl_audit.findings import Finding, Status, percent
+from hitl_audit.findings import Finding, Status
 from hitl_audit.plan_sections import role_field
 from hitl_audit.report.document import (
     Block,

@@ -29,7 +29,7 @@ _OPEN, _SHUT, _END = "\ufdd0", "\ufdd1", "\ufdd2"
 _DIGITS = "\ufdd3\ufdd4\ufdd5\ufdd6\ufdd7\ufdd8\ufdd9\ufdda\ufddb\ufddc"
 _TO_MARK = str.maketrans("0123456789", _DIGITS)
 _FROM_MARK = {char: str(i) for i, char in enumerate(_DIGITS)}
-_RESERVED = {point: "\ufffd" for point in range(0xFDD0, 0xFDF0)}
+_RESERVED = dict.fromkeys(range(64976, 65008), "�")
 _MARKED = re.compile(f"{_OPEN}([{_DIGITS}]+){_SHUT}([^{_OPEN}{_END}]*){_END}")
 _PROSE = re.compile(r"(?<![\w.,\-])[−-]?\d[\d,]*(?:\.\d+)?(?![\w])%?")
 # Texts of the tool in which results are told; names of groups and columns are no numbers.
