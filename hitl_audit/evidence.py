@@ -44,6 +44,7 @@ __all__ = [
     "PlanRecord",
     "ProfileRecord",
     "Provenance",
+    "PublicationRecord",
     "QualityGap",
     "QualityMeasure",
     "read_evidence",
@@ -301,6 +302,23 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class PublicationRecord:
+    """On which terms this evidence left the house; ``None`` in results that did not.
+
+    Attributes:
+        minimum_group: fewest people of a group that is in it.
+        rows, free_text, reviewer_names: what the plan allowed.
+        left_out: (attribute, group, why) of the groups that are not in it.
+    """
+
+    minimum_group: int
+    rows: bool
+    free_text: bool
+    reviewer_names: bool
+    left_out: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Every number of one audit, with its provenance; no rows of people.
 
@@ -333,6 +351,7 @@ class Evidence:
     analyses: Analyses = Analyses()
     chosen: Alternative | None = None
     format: Literal["hitl-audit/evidence/v1"] = "hitl-audit/evidence/v1"
+    publication: PublicationRecord | None = None
 
     @cached_property
     def _bytes(self) -> bytes:

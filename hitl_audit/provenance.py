@@ -27,6 +27,7 @@ _MOST_FOUND = 40
 _READ = {
     "audit": ("the registered plan", "plan"),
     "plan": ("the registered plan", "plan"),
+    "publication": ("the registered plan, which says what may be published", "plan"),
     "data": ("the audited rows, as they were read", "data"),
     "model": ("the audited model, as it was read", "model"),
 }

@@ -15,6 +15,7 @@ from hitl_audit.files import write_atomically
 from hitl_audit.manifest import Manifest, ManifestFile, SignedCheckpoint
 from hitl_audit.plan import AuditPlan, PlanLock
 from hitl_audit.plan_sections import Role, role_field
+from hitl_audit.publication import Publication, publish
 from hitl_audit.report.compose import compose
 from hitl_audit.report.document import Report
 from hitl_audit.report.frame_sections import statement
@@ -176,7 +177,8 @@ def render(
     """Make the document in all its forms from evidence.
 
     Args:
-        evidence: what was found; the only source of what is said.
+        evidence: what was found; the only source of what is said. Groups that are too small
+            to be published are taken out first (``publication.publish``).
         plan: the registered plan.
         lock: its registration.
         now: when the document is made; the same evidence, plan and time give
@@ -190,6 +192,7 @@ def render(
             f"the results were made under the plan {evidence.plan.digest}, and this plan is "
             f"{plan.digest}; run the audit again"
         )
+    evidence = publish(evidence, Publication.of(plan))
     document = compose(evidence, generated=utc_text(now))
     html = render_html(document).encode()
     evidence_bytes = evidence.to_bytes()

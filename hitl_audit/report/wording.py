@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hitl_audit.evidence import Evidence
 from hitl_audit.findings import Comparison, Finding, metric_words, percent
@@ -14,6 +14,7 @@ from hitl_audit.report.tracing import told
 
 __all__ = [
     "criterion_words",
+    "in_a_row",
     "in_points",
     "in_words",
     "interval",
@@ -57,6 +58,11 @@ def label(evidence: Evidence, attribute: str) -> str:
     """Plain words for an attribute or a crossing of them, starting with a capital."""
     words = dict(evidence.data.sensitive)
     return TIMES.join(words.get(a, a) for a in attribute.split(TIMES))
+
+
+def in_a_row(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else list(names))
 
 
 def in_words(evidence: Evidence, text: str) -> str:

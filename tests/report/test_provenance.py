@@ -10,6 +10,7 @@ import pytest
 
 from hitl_audit.errors import InputError
 from hitl_audit.provenance import explain_number, value_at
+from hitl_audit.publication import publish
 from hitl_audit.report.compose import _composed, compose, document_id
 from hitl_audit.report.document import Facts, Figure, Opinion, Report, Said, Section, Table
 from hitl_audit.report.html import render_html
@@ -24,7 +25,7 @@ def _evidence(audited: Any) -> Any:
 
 
 def test_the_document_is_the_one_that_untraced_evidence_gives(audited: Any) -> None:
-    evidence = audited.audit.results.evidence
+    evidence = publish(audited.results.evidence)
     made = audited.report.document
     plain = _composed(evidence, document_id(evidence), "2026-03-02T09:00:00.000000Z")
     assert made.summary == plain.summary
