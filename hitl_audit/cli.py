@@ -385,3 +385,26 @@ def explain_number_command(path: Path, number: str, as_json: bool) -> int:
     else:
         _say("\n\n".join(one.words() for one in found))
     return 0
+
+
+@main.command("compare")
+@click.argument("before", metavar="A", type=click.Path(path_type=Path))
+@click.argument("after", metavar="B", type=click.Path(path_type=Path))
+@as_json
+@_command
+def compare_command(before: Path, after: Path, as_json: bool) -> int:
+    """Put two audits side by side: what moved from A to B, with intervals on the change.
+
+    A and B are audit folders, reports (PDF) or evidence.json files.
+    Exit code: 0 no promise is worse off, 1 at least one is.
+    """
+    from hitl_audit.compare import change_words, compare_audits
+    from hitl_audit.evidence import read_evidence
+    from hitl_audit.report.opened import opened_evidence
+
+    found = compare_audits(*(read_evidence(opened_evidence(path)) for path in (before, after)))
+    if as_json:
+        _json(found)
+    else:
+        _say(change_words(found))
+    return 1 if found.worse else 0

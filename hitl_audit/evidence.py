@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hitl_audit.alternatives import Alternative, Frontier
 from hitl_audit.canonical import Digest, canonical_bytes, digest_bytes
+from hitl_audit.changes import AuditChange
 from hitl_audit.error_slices import ErrorSlices
 from hitl_audit.errors import InputError
 from hitl_audit.fairness.conditional_disparity import ConditionalDisparity
@@ -325,6 +326,8 @@ class Evidence:
     The computation began at ``started``, always after the plan was registered,
     and ended at ``created``. ``oversight`` and ``ledger`` say what people judged, ``chosen``
     which alternative a person chose; they are renewed when a document is made.
+    ``publication`` says on which terms it left the house, ``since`` what moved since an
+    earlier audit; both are made with a document.
     """
 
     started: str
@@ -352,6 +355,7 @@ class Evidence:
     chosen: Alternative | None = None
     format: Literal["hitl-audit/evidence/v1"] = "hitl-audit/evidence/v1"
     publication: PublicationRecord | None = None
+    since: AuditChange | None = None
 
     @cached_property
     def _bytes(self) -> bytes:

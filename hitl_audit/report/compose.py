@@ -30,6 +30,7 @@ from hitl_audit.report.search_sections import (
     errors_section,
     thresholds_section,
 )
+from hitl_audit.report.since_section import since_section
 from hitl_audit.report.tracing import Marks, traced
 from hitl_audit.report.wording import model_name, when
 
@@ -55,6 +56,7 @@ def compose(evidence: Evidence, *, generated: str) -> Report:
 
 
 def _composed(evidence: Evidence, identity: str, generated: str) -> Report:
+    since = since_section(evidence)
     sections = (
         opinion_section(evidence),
         scope_section(evidence),
@@ -69,6 +71,7 @@ def _composed(evidence: Evidence, identity: str, generated: str) -> Report:
         oversight_section(evidence),
         thresholds_section(evidence),
         alternatives_section(evidence),
+        *((since,) if since else ()),
         *((profiles_section(evidence),) if evidence.analyses.profiles else ()),
         limits_section(evidence),
         verify_section(evidence),

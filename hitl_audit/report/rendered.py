@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from hitl_audit.canonical import utc_text
+from hitl_audit.compare import compare_audits
 from hitl_audit.errors import ReportError, SigningError, did_you_mean
 from hitl_audit.evidence import Evidence, read_evidence
 from hitl_audit.files import write_atomically
@@ -80,7 +80,7 @@ class AuditReport:
             role=role,
             signed_at=moment,
         )
-        return dataclasses.replace(self, pdf=pdf)
+        return replace(self, pdf=pdf)
 
     @property
     def plan_roles(self) -> tuple[Role, ...]:
@@ -173,6 +173,7 @@ def render(
     plan: AuditPlan,
     lock: PlanLock,
     now: datetime,
+    since: Evidence | None = None,
 ) -> AuditReport:
     """Make the document in all its forms from evidence.
 
@@ -181,6 +182,7 @@ def render(
             to be published are taken out first (``publication.publish``).
         plan: the registered plan.
         lock: its registration.
+        since: of an earlier audit; the document then says what moved since.
         now: when the document is made; the same evidence, plan and time give
             the same bytes.
 
@@ -192,7 +194,10 @@ def render(
             f"the results were made under the plan {evidence.plan.digest}, and this plan is "
             f"{plan.digest}; run the audit again"
         )
-    evidence = publish(evidence, Publication.of(plan))
+    terms = Publication.of(plan)
+    evidence = publish(evidence, terms)
+    if since is not None:
+        evidence = replace(evidence, since=compare_audits(publish(since, terms), evidence))
     document = compose(evidence, generated=utc_text(now))
     html = render_html(document).encode()
     evidence_bytes = evidence.to_bytes()
