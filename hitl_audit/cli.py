@@ -189,15 +189,21 @@ def run(folder: Path, reregister: str, as_json: bool) -> int:
 @main.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--replace", is_flag=True, help="Replace a report that is already signed.")
+@click.option(
+    "--since",
+    metavar="AUDIT",
+    type=click.Path(path_type=Path),
+    help="An earlier audit (folder, PDF or evidence.json): the document says what moved.",
+)
 @as_json
 @_command
-def report(folder: Path, replace: bool, as_json: bool) -> int:
+def report(folder: Path, replace: bool, since: Path | None, as_json: bool) -> int:
     """Make the document: report.pdf, report.html and evidence.json."""
-    from hitl_audit.audit import report_from
+    from hitl_audit.documents import report_of
 
     with _steps() as progress:
         progress("writing the document", 0.2)
-        made = report_from(folder, now=_now())
+        made = report_of(folder, now=_now(), since=since)
         path = made.save(folder, replace=replace)
     if as_json:
         _json(
@@ -408,3 +414,50 @@ def compare_command(before: Path, after: Path, as_json: bool) -> int:
     else:
         _say(change_words(found))
     return 1 if found.worse else 0
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("finding", metavar="FINDING")
+@click.option("--severity", required=True, help="critical, high, medium or low.")
+@click.option("--owner", required=True, metavar="NAME", help="Who sees to it.")
+@click.option("--due", required=True, metavar="DAY", help="Until when: 2026-12-31.")
+@click.option("--action", required=True, metavar="TEXT", help="What is to be done, or was.")
+@click.option("--by", required=True, metavar="NAME", help="Who says so.")
+@click.option("--state", default="open", show_default=True, help="open, done or accepted.")
+@as_json
+@_command
+def act(
+    folder: Path,
+    finding: str,
+    severity: str,
+    owner: str,
+    due: str,
+    action: str,
+    by: str,
+    state: str,
+    as_json: bool,
+) -> int:
+    """Record what is done about a finding, by whom and until when; the document shows it.
+
+    FINDING is its id, as in the document: F3. Earlier records stay and are listed.
+    """
+    from hitl_audit.documents import record_follow_up
+
+    made = record_follow_up(
+        folder,
+        finding,
+        severity=severity,
+        owner=owner,
+        due=due,
+        action=action,
+        by=by,
+        state=state,
+        now=_now,
+    )
+    if as_json:
+        _json(made)
+    else:
+        _say(f"Recorded: {made.finding}, {made.severity}, {made.owner} until {made.due}")
+        _say(f"Next: hitl-audit report {folder}")
+    return 0

@@ -25,6 +25,7 @@ from hitl_audit.fairness.profile_table import ProfileTables
 from hitl_audit.fairness.proxies import ProxyStrengths
 from hitl_audit.fairness.stratified import StratifiedComparison
 from hitl_audit.findings import Finding, Status
+from hitl_audit.follow_up import FollowUp
 from hitl_audit.mitigation import MitigationOutcome
 from hitl_audit.performance import Performance
 from hitl_audit.review.ledger import Checkpoint
@@ -49,6 +50,7 @@ __all__ = [
     "QualityGap",
     "QualityMeasure",
     "read_evidence",
+    "with_follow_ups",
     "with_people",
 ]
 
@@ -327,7 +329,8 @@ class Evidence:
     and ended at ``created``. ``oversight`` and ``ledger`` say what people judged, ``chosen``
     which alternative a person chose; they are renewed when a document is made.
     ``publication`` says on which terms it left the house, ``since`` what moved since an
-    earlier audit; both are made with a document.
+    earlier audit, ``follow_ups`` who does what about the findings; they are made with a
+    document.
     """
 
     started: str
@@ -356,6 +359,7 @@ class Evidence:
     format: Literal["hitl-audit/evidence/v1"] = "hitl-audit/evidence/v1"
     publication: PublicationRecord | None = None
     since: AuditChange | None = None
+    follow_ups: tuple[FollowUp, ...] = ()
 
     @cached_property
     def _bytes(self) -> bytes:
@@ -405,3 +409,8 @@ def with_people(
 ) -> Evidence:
     """The same evidence with what people judged and chose until now."""
     return replace(evidence, oversight=oversight, ledger=ledger, chosen=chosen)
+
+
+def with_follow_ups(evidence: Evidence, records: tuple[FollowUp, ...]) -> Evidence:
+    """The same evidence with what people took on about its findings."""
+    return replace(evidence, follow_ups=records)

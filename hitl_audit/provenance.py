@@ -265,6 +265,17 @@ def _entry(tree: dict[str, Any], path: str) -> dict[str, Any]:
         }
     if head == "chosen":
         return {"function": "alternative.json, recorded by the person who chose"}
+    if head == "follow_ups":
+        return {"function": "follow_ups.json, recorded by the person named there"}
+    if head == "since":
+        return {
+            "part": "since",
+            "function": "hitl_audit.compare.compare_audits",
+            "parameters": {
+                side: tree["since"][side]["document_id"] for side in ("before", "after")
+            },
+            "data_digest": tree["since"]["after"]["data_digest"],
+        }
     return {"function": f"the evidence itself ({head})"}
 
 

@@ -7,9 +7,8 @@ nothing is computed here but texts.
 from __future__ import annotations
 
 from hitl_audit.evidence import Evidence
-from hitl_audit.report.document import (
-    Report,
-)
+from hitl_audit.report.document import Report, Section, texts_of
+from hitl_audit.report.findings_section import findings_section
 from hitl_audit.report.frame_sections import (
     data_section,
     limits_section,
@@ -20,6 +19,7 @@ from hitl_audit.report.frame_sections import (
     verify_section,
 )
 from hitl_audit.report.gap_sections import gaps_section
+from hitl_audit.report.glossary import glossary_section
 from hitl_audit.report.measure_sections import fairness_section, performance_section
 from hitl_audit.report.numbering import numbered
 from hitl_audit.report.page_one import page_one
@@ -57,7 +57,7 @@ def compose(evidence: Evidence, *, generated: str) -> Report:
 
 def _composed(evidence: Evidence, identity: str, generated: str) -> Report:
     since = since_section(evidence)
-    sections = (
+    sections: tuple[Section, ...] = (
         opinion_section(evidence),
         scope_section(evidence),
         plan_section(evidence),
@@ -73,7 +73,13 @@ def _composed(evidence: Evidence, identity: str, generated: str) -> Report:
         alternatives_section(evidence),
         *((since,) if since else ()),
         *((profiles_section(evidence),) if evidence.analyses.profiles else ()),
+        findings_section(evidence),
         limits_section(evidence),
+    )
+    summary = page_one(evidence)
+    sections = (
+        *sections,
+        glossary_section(evidence, texts_of((*summary, *(b for s in sections for b in s.blocks)))),
         verify_section(evidence),
         signatures_section(evidence),
     )
@@ -82,7 +88,7 @@ def _composed(evidence: Evidence, identity: str, generated: str) -> Report:
         subtitle=f"Audit of {model_name(evidence)}",
         document_id=identity,
         generated=when(generated),
-        summary=page_one(evidence),
+        summary=summary,
         sections=sections,
         banner=SIMULATED if evidence.oversight.any_simulated else "",
         keywords=("audit", "fairness", "explainability", "human oversight"),

@@ -6,6 +6,7 @@ it. All texts are plain strings, never markup: a renderer escapes them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,6 +28,7 @@ __all__ = [
     "Section",
     "SignatureField",
     "Table",
+    "texts_of",
 ]
 
 Align = Literal["left", "right", "center"]
@@ -205,3 +207,33 @@ class Report:
     language: str = "en"
     keywords: tuple[str, ...] = field(default=())
     numbers: tuple[Number, ...] = field(default=(), repr=False)
+
+
+def texts_of(blocks: Iterable[Block]) -> Iterator[str]:
+    """Everything that some blocks say, in order."""
+    for block in blocks:
+        yield from _texts(block)
+
+
+def _texts(block: Block) -> Iterator[str]:
+    match block:
+        case Paragraph(text) | Heading(text) | Note(text):
+            yield text
+        case Points(items):
+            yield from items
+        case Facts(pairs):
+            for pair in pairs:
+                yield from pair
+        case Table():
+            yield block.caption
+            yield from block.columns
+            for row in block.rows:
+                yield from row
+        case Figure(chart, table):
+            yield from (chart.message, chart.value_label, chart.x_label)
+            yield from _texts(table)
+        case Opinion(rows):
+            for one in rows:
+                yield from (one.criterion, one.threshold, one.value, one.interval, one.words)
+        case SignatureField():
+            yield from (block.role, block.statement)
