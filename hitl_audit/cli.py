@@ -195,12 +195,32 @@ def run(folder: Path, reregister: str, as_json: bool) -> int:
     type=click.Path(path_type=Path),
     help="An earlier audit (folder, PDF or evidence.json): the document says what moved.",
 )
+@click.option(
+    "--view",
+    default="full",
+    show_default=True,
+    help="full, summary (two pages), public (Local Law 144 posting), model-card, or reasons "
+    "(of every unfavorable decision; for letters, not for publication).",
+)
 @as_json
 @_command
-def report(folder: Path, replace: bool, since: Path | None, as_json: bool) -> int:
-    """Make the document: report.pdf, report.html and evidence.json."""
-    from hitl_audit.documents import report_of
+def report(folder: Path, replace: bool, since: Path | None, view: str, as_json: bool) -> int:
+    """Make the document: report.pdf, report.html and evidence.json; or a view of it."""
+    from hitl_audit.documents import report_of, view_of
+    from hitl_audit.files import write_atomically
 
+    if view != "full":
+        with _steps() as progress:
+            progress(f"writing the {view}", 0.2)
+            files = view_of(folder, view, now=_now())
+            for name, data in files.items():
+                write_atomically(folder / name, data)
+        written = [str(folder / name) for name in files]
+        if as_json:
+            _json({"written": written})
+        else:
+            _say(f"Written: {', '.join(written)}")
+        return 0
     with _steps() as progress:
         progress("writing the document", 0.2)
         made = report_of(folder, now=_now(), since=since)

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from hitl_audit.audit import evidence_with_people
+from hitl_audit.audit import Audit, evidence_with_people
+from hitl_audit.canonical import utc_text
 from hitl_audit.dossier import Dossier
+from hitl_audit.errors import InputError, ReportError, did_you_mean
 from hitl_audit.evidence import Evidence, read_evidence, with_follow_ups
 from hitl_audit.files import write_atomically
 from hitl_audit.follow_up import FollowUp, FollowUpFile, read_follow_ups, recorded
 from hitl_audit.plan import AuditPlan, PlanLock
+from hitl_audit.publication import Publication, publish
+from hitl_audit.report.html import render_html
+from hitl_audit.report.model_card import model_card
 from hitl_audit.report.opened import opened_evidence
+from hitl_audit.report.pdf import render_pdf
 from hitl_audit.report.rendered import AuditReport, render
+from hitl_audit.report.views import public_summary, summary
 from hitl_audit.results import read_sample
 
-__all__ = ["current_evidence", "record_follow_up", "report_of"]
+__all__ = ["VIEWS", "current_evidence", "record_follow_up", "report_of", "view_of"]
+
+VIEWS = ("full", "summary", "public", "model-card", "reasons")
 
 
 def _follow_up_path(dossier: Dossier) -> Path:
@@ -93,3 +104,77 @@ def record_follow_up(
     records = read_follow_ups(path.read_bytes(), name=str(path)) if path.exists() else ()
     write_atomically(path, FollowUpFile((*records, made)).to_bytes())
     return made
+
+
+def view_of(folder: str | Path, view: str, *, now: datetime) -> dict[str, bytes]:
+    """The same evidence for one reader, as files by name.
+
+    Args:
+        folder: the audit folder.
+        view: ``"summary"`` (two pages, PDF and HTML), ``"public"`` (what Local Law 144 of
+            New York City asks to be posted, PDF and HTML), ``"model-card"`` (Markdown), or
+            ``"reasons"`` (the reasons of every unfavorable decision, CSV: for the letters to
+            the people concerned, not for publication).
+        now: when it is made.
+
+    Raises:
+        InputError: another view, or there are no results.
+        ReportError: the evidence has nothing to show in this view.
+    """
+    if view not in VIEWS[1:]:
+        raise InputError(
+            f'view is "{view}"; accepted: {", ".join(VIEWS)}{did_you_mean(view, VIEWS)}'
+        )
+    if view == "reasons":
+        return {"reasons.csv": reasons_table(folder)}
+    evidence, plan, _ = current_evidence(folder)
+    published = publish(evidence, Publication.of(plan))
+    generated = utc_text(now)
+    if view == "model-card":
+        return {"model-card.md": model_card(published, generated=generated).encode()}
+    make, name = (summary, "summary") if view == "summary" else (public_summary, "public-summary")
+    document = make(published, generated=generated)
+    return {
+        f"{name}.pdf": render_pdf(document, timestamp=now.replace(microsecond=0)).pdf,
+        f"{name}.html": render_html(document).encode(),
+    }
+
+
+def reasons_table(folder: str | Path) -> bytes:
+    """Up to four principal reasons of every unfavorable decision, as CSV.
+
+    One line per case and reason: the pseudonymous case, the rank, the feature in the plan's
+    words, the text, and the share of other backgrounds with which it is a reason again.
+    A cell that a spreadsheet would take for a formula begins with an apostrophe.
+
+    Raises:
+        ReportError: the model decides nobody unfavorably.
+    """
+    from hitl_audit.explanations.views.reasons import adverse_action_reasons
+
+    audit = Audit.open(folder)
+    inputs, plan = audit.inputs, audit.plan
+    if inputs.y_pred.all():
+        raise ReportError("nobody is decided unfavorably, so there are no reasons to tell")
+    is_label = plan.model.output == "label"
+    found = adverse_action_reasons(
+        inputs.predictor.score if is_label else inputs.predictor.model,
+        inputs.X,
+        decisions=inputs.y_pred,
+        output=None if is_label else inputs.predictor.favorable,
+        random_state=plan.seed,
+    ).frame()
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(("case", "rank", "feature", "reason", "stability"))
+    for row in found.itertuples():
+        name = plan.label(str(row.feature))
+        said = name if str(row.text) == str(row.feature) else str(row.text)
+        cells = (row.case, row.rank, name, said, f"{row.stability:.3f}")
+        writer.writerow([_cell(str(cell)) for cell in cells])
+    return text.getvalue().encode()
+
+
+def _cell(text: str) -> str:
+    """A cell that no spreadsheet runs (OWASP, CSV injection)."""
+    return f"'{text}" if text[:1] in "=+-@\t\r" and text else text

@@ -28,7 +28,7 @@ from hitl_audit.report.wording import (
     sentence,
 )
 
-__all__ = ["profiles_section"]
+__all__ = ["profile_table", "profiles_section"]
 
 
 def profiles_section(evidence: Evidence) -> Section:
@@ -63,7 +63,7 @@ def _profile_blocks(evidence: Evidence, record: ProfileRecord) -> list[Block]:
         blocks.append(Note(tables.warning, "warning"))
     for table in tables.tables:
         said = [f"{row.group}: {row.note}" for row in table.rows if row.note]
-        blocks.append(_table(evidence, table))
+        blocks.append(profile_table(evidence, table))
         if said or table.notes:
             starred = [f"* {'; '.join(said)}."] if said else []
             blocks.append(noted(evidence, (*starred, *table.notes)))
@@ -115,7 +115,8 @@ def _profile_blocks(evidence: Evidence, record: ProfileRecord) -> list[Block]:
     return blocks
 
 
-def _table(evidence: Evidence, table: ProfileTable) -> Table:
+def profile_table(evidence: Evidence, table: ProfileTable) -> Table:
+    """One table of a profile: rates and impact ratios by group."""
     words = _attribute_words(evidence, table.attribute)
     bound = interval_name(evidence)
     columns = ["Group", "n", table.rate_name.capitalize(), bound, "Impact ratio", bound]
