@@ -481,3 +481,23 @@ def act(
         _say(f"Recorded: {made.finding}, {made.severity}, {made.owner} until {made.due}")
         _say(f"Next: hitl-audit report {folder}")
     return 0
+
+
+@main.command("profiles")
+@click.argument("profile", metavar="[ID]", required=False)
+@as_json
+@_command
+def profiles_command(profile: str | None, as_json: bool) -> int:
+    """List the regulation profiles, or explain one: rules, blanks, where it is answered.
+
+    ID is a profile of the package, or the path of your own .toml file.
+    """
+    from hitl_audit.profiles.loader import list_profiles, load_profile
+    from hitl_audit.profiles.words import listed_words, profile_words
+
+    found = [load_profile(name) for name in ([profile] if profile else list_profiles())]
+    if as_json:
+        _json([one.model_dump(mode="json") for one in found])
+    else:
+        _say(profile_words(found[0]) if profile else listed_words(found))
+    return 0

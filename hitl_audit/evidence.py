@@ -30,6 +30,7 @@ from hitl_audit.mitigation import MitigationOutcome
 from hitl_audit.performance import Performance
 from hitl_audit.review.ledger import Checkpoint
 from hitl_audit.review.oversight import Oversight
+from hitl_audit.stability_index import Band, StabilityIndex
 from hitl_audit.thresholds import ThresholdSweep
 
 __all__ = [
@@ -239,6 +240,8 @@ class ProfileRecord:
         statements: texts the document carries; what only people can fill in is visibly blank.
         requirements: (text, source, where the document answers it).
         sources: (citation, address, note).
+        bands, stability: of a profile that asks for calibration by score band, and for the
+            stability of the scores since training.
     """
 
     tables: ProfileTables
@@ -250,6 +253,8 @@ class ProfileRecord:
     statements: tuple[str, ...]
     requirements: tuple[tuple[str, str, str], ...]
     sources: tuple[tuple[str, str, str], ...]
+    bands: tuple[Band, ...] = ()
+    stability: StabilityIndex | None = None
 
 
 @dataclass(frozen=True)

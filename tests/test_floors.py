@@ -50,6 +50,7 @@ FLOORS = {
     "provenance": 3,
     "recompute": 3,
     "changes": 2,
+    "stability_index": 2,
     "follow_up": 2,
     "compare": 3,
     "publication": 3,

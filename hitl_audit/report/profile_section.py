@@ -67,6 +67,7 @@ def _profile_blocks(evidence: Evidence, record: ProfileRecord) -> list[Block]:
         if said or table.notes:
             starred = [f"* {'; '.join(said)}."] if said else []
             blocks.append(noted(evidence, (*starred, *table.notes)))
+    blocks += _band_blocks(evidence, record)
     if tables.notes:
         blocks.append(noted(evidence, tables.notes))
     if tables.bases:
@@ -112,6 +113,52 @@ def _profile_blocks(evidence: Evidence, record: ProfileRecord) -> list[Block]:
             )
         )
     )
+    return blocks
+
+
+def _band_blocks(evidence: Evidence, record: ProfileRecord) -> list[Block]:
+    """Calibration by score band, and the stability of the scores."""
+    blocks: list[Block] = []
+    bound = interval_name(evidence)
+    if record.bands:
+        blocks.append(
+            Table(
+                "Calibration by score band: mean prediction, and the share that came true "
+                "(interval: Wilson)",
+                ("Scores", "n", "Predicted", "Came true", bound, "Note"),
+                tuple(
+                    (
+                        f"above {number(b.above)} to {number(b.up_to)}",
+                        f"{b.n:,}",
+                        percent(b.predicted),
+                        percent(b.observed),
+                        interval(b.low, b.high),
+                        "prediction outside the interval" if b.outside else "",
+                    )
+                    for b in record.bands
+                ),
+                ("left", "right", "right", "right", "right", "left"),
+            )
+        )
+    moved = record.stability
+    if moved is not None:
+        blocks += [
+            Paragraph(
+                f"Population stability index of the scores: {number(moved.value)} ({bound} "
+                f"{interval_numbers(moved.low, moved.high)}; {moved.n_then:,} training rows, "
+                f"{moved.n_now:,} audited rows; {moved.method}). If nothing had moved, chance "
+                f"alone would make it about {number(moved.expected_by_chance)}."
+            ),
+            Table(
+                "Shares of the score bands, cut at the deciles of the training scores",
+                ("Scores", "At training", "Now"),
+                tuple(
+                    (f"above {number(low)} to {number(high)}", percent(then), percent(now))
+                    for low, high, then, now in moved.shares
+                ),
+                ("left", "right", "right"),
+            ),
+        ]
     return blocks
 
 
