@@ -57,7 +57,7 @@ from hitl_audit.training import TrainingRows, training_rows
 if TYPE_CHECKING:
     from hitl_audit.widgets.judge import JudgeWidget
 
-__all__ = ["Audit", "report_from"]
+__all__ = ["Audit", "evidence_with_people", "kept_facts"]
 
 SIMULATED_REVIEWERS = 2
 
@@ -574,30 +574,6 @@ class Audit:
         return render(evidence, plan=self.plan, lock=lock, now=now, beside=beside)
 
 
-def report_from(folder: str | Path, *, now: datetime) -> AuditReport:
-    """The document of an audit folder, from its results and judgments; nothing is recomputed.
-
-    Raises:
-        InputError: there are no results yet.
-        PlanError: the plan is not the one the results were made under.
-    """
-    dossier = Dossier(folder)
-    dossier.require()
-    evidence = read_evidence(dossier.evidence())
-    plan, lock = dossier.registered_plan()
-    sample = read_sample(dossier.sample())
-    current = evidence_with_people(
-        evidence,
-        dossier.ledger_path,
-        dossier.choice_path,
-        sample,
-        _kept_facts(dossier, sample, plan),
-        plan,
-        now=now,
-    )
-    return render(current, plan=plan, lock=lock, now=now, beside=companions(dossier, plan))
-
-
 def evidence_with_people(
     evidence: Evidence,
     ledger_path: Path,
@@ -623,7 +599,7 @@ def evidence_with_people(
     return with_people(evidence, oversight, ledger.checkpoint(), chosen, review)
 
 
-def _kept_facts(dossier: Dossier, sample: CaseSample, plan: AuditPlan) -> ReviewFacts:
+def kept_facts(dossier: Dossier, sample: CaseSample, plan: AuditPlan) -> ReviewFacts:
     """The facts about the cases, from the results in the folder."""
     scores = pd.read_parquet(dossier.results_path / "scores.parquet")
     gold: dict[str, int] = {}

@@ -244,15 +244,41 @@ def review(
 @main.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--replace", is_flag=True, help="Replace a report that is already signed.")
+@click.option(
+    "--since",
+    metavar="AUDIT",
+    type=click.Path(path_type=Path),
+    help="An earlier audit (folder, PDF or evidence.json): the document says what moved.",
+)
+@click.option(
+    "--view",
+    default="full",
+    show_default=True,
+    help="full, summary (two pages), public (Local Law 144 posting), model-card, or reasons "
+    "(of every unfavorable decision; for letters, not for publication).",
+)
 @as_json
 @_command
-def report(folder: Path, replace: bool, as_json: bool) -> int:
-    """Make the document: report.pdf, report.html and evidence.json."""
-    from hitl_audit.audit import report_from
+def report(folder: Path, replace: bool, since: Path | None, view: str, as_json: bool) -> int:
+    """Make the document: report.pdf, report.html and evidence.json; or a view of it."""
+    from hitl_audit.documents import report_of, view_of
+    from hitl_audit.files import write_atomically
 
+    if view != "full":
+        with _steps() as progress:
+            progress(f"writing the {view}", 0.2)
+            files = view_of(folder, view, now=_now())
+            for name, data in files.items():
+                write_atomically(folder / name, data)
+        written = [str(folder / name) for name in files]
+        if as_json:
+            _json({"written": written})
+        else:
+            _say(f"Written: {', '.join(written)}")
+        return 0
     with _steps() as progress:
         progress("writing the document", 0.2)
-        made = report_from(folder, now=_now())
+        made = report_of(folder, now=_now(), since=since)
         path = made.save(folder, replace=replace)
     if as_json:
         _json(
@@ -706,3 +732,117 @@ def _passphrase(file: Path | None, prompt: str, *, confirm: bool = False) -> byt
         return os.environ[PASSPHRASE_VARIABLE].encode()
     secret: str = click.prompt(prompt, hide_input=True, confirmation_prompt=confirm)
     return secret.encode()
+
+
+@main.command("explain-number")
+@click.argument("path", metavar="REPORT", type=click.Path(path_type=Path))
+@click.argument("number", metavar="ID")
+@as_json
+@_command
+def explain_number_command(path: Path, number: str, as_json: bool) -> int:
+    """Say where a number of a report comes from: function, parameters, data, seed.
+
+    ID is T12.3.5 (table 12, row 3, column 5), F3.1.2 (figure 3, series 1, point 2), O2
+    (line 2 of page one), S4.7 (section 4, text 7), or a number as it is printed: 88.8%.
+    In report.html, the id of a number appears when the pointer rests on it.
+    """
+    from hitl_audit.provenance import explain_number
+    from hitl_audit.report.opened import report_files
+
+    files = report_files(path)
+    found = explain_number(files.get("numbers.json", b""), files.get("evidence.json", b""), number)
+    if as_json:
+        _json(found)
+    else:
+        _say("\n\n".join(one.words() for one in found))
+    return 0
+
+
+@main.command("compare")
+@click.argument("before", metavar="A", type=click.Path(path_type=Path))
+@click.argument("after", metavar="B", type=click.Path(path_type=Path))
+@as_json
+@_command
+def compare_command(before: Path, after: Path, as_json: bool) -> int:
+    """Put two audits side by side: what moved from A to B, with intervals on the change.
+
+    A and B are audit folders, reports (PDF) or evidence.json files.
+    Exit code: 0 no promise is worse off, 1 at least one is.
+    """
+    from hitl_audit.compare import change_words, compare_audits
+    from hitl_audit.evidence import read_evidence
+    from hitl_audit.report.opened import opened_evidence
+
+    found = compare_audits(*(read_evidence(opened_evidence(path)) for path in (before, after)))
+    if as_json:
+        _json(found)
+    else:
+        _say(change_words(found))
+    return 1 if found.worse else 0
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("finding", metavar="FINDING")
+@click.option("--severity", required=True, help="critical, high, medium or low.")
+@click.option("--owner", required=True, metavar="NAME", help="Who sees to it.")
+@click.option("--due", required=True, metavar="DAY", help="Until when: 2026-12-31.")
+@click.option("--action", required=True, metavar="TEXT", help="What is to be done, or was.")
+@click.option("--by", required=True, metavar="NAME", help="Who says so.")
+@click.option("--state", default="open", show_default=True, help="open, done or accepted.")
+@as_json
+@_command
+def act(
+    folder: Path,
+    finding: str,
+    severity: str,
+    owner: str,
+    due: str,
+    action: str,
+    by: str,
+    state: str,
+    as_json: bool,
+) -> int:
+    """Record what is done about a finding, by whom and until when; the document shows it.
+
+    FINDING is its id, as in the document: F3. Earlier records stay and are listed.
+    """
+    from hitl_audit.documents import record_follow_up
+
+    made = record_follow_up(
+        folder,
+        finding,
+        severity=severity,
+        owner=owner,
+        due=due,
+        action=action,
+        by=by,
+        state=state,
+        now=_now,
+    )
+    if as_json:
+        _json(made)
+    else:
+        _say(f"Recorded: {made.finding}, {made.severity}, {made.owner} until {made.due}")
+        _say(f"Next: hitl-audit report {folder}")
+    return 0
+
+
+@main.command("profiles")
+@click.argument("profile", metavar="[ID]", required=False)
+@as_json
+@_command
+def profiles_command(profile: str | None, as_json: bool) -> int:
+    """List the regulation profiles, or explain one: rules, blanks, where it is answered.
+
+    ID is a profile of the package, or the path of your own .toml file.
+    """
+    from hitl_audit.profiles.loader import list_profiles, load_profile
+    from hitl_audit.profiles.words import listed_words, profile_words
+
+    found = [load_profile(name) for name in ([profile] if profile else list_profiles())]
+    if as_json:
+        _json([one.model_dump(mode="json") for one in found])
+    else:
+        _say(profile_words(found[0]) if profile else listed_words(found))
+    return 0

@@ -15,6 +15,7 @@ from hitl_audit.report.document import (
     Paragraph,
     Points,
 )
+from hitl_audit.report.tracing import counted
 from hitl_audit.report.wording import (
     criterion_words,
     interval,
@@ -83,6 +84,7 @@ def _tally(evidence: Evidence) -> str:
     met = sum(f.status is Status.MET for f in evidence.findings)
     missed = sum(f.status is Status.NOT_MET for f in evidence.findings)
     undecided = len(evidence.findings) - met - missed
+    met, missed, undecided = (counted(n, evidence, "findings") for n in (met, missed, undecided))
     return f"What was promised, and found: {met} met, {missed} not met, {undecided} undecided"
 
 

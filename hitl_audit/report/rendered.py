@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from hitl_audit.canonical import digest_file, utc_text
+from hitl_audit.compare import compare_audits
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import ReportError, SigningError, did_you_mean
 from hitl_audit.evidence import Evidence, read_evidence
@@ -16,10 +16,12 @@ from hitl_audit.files import write_atomically
 from hitl_audit.manifest import Manifest, ManifestFile, SignedCheckpoint
 from hitl_audit.plan import AuditPlan, PlanLock
 from hitl_audit.plan_sections import Role, role_field
+from hitl_audit.publication import Publication, publish
 from hitl_audit.report.compose import compose
 from hitl_audit.report.document import Report
 from hitl_audit.report.frame_sections import statement
 from hitl_audit.report.html import render_html
+from hitl_audit.report.numbering import NumberList
 from hitl_audit.report.pdf import Attachment, render_pdf
 from hitl_audit.signing.assurance import OFFLINE, Assurance
 from hitl_audit.signing.attestations import ENVELOPES
@@ -41,6 +43,7 @@ class AuditReport:
         pdf: the document to sign, with the evidence attached.
         html: the same for a browser, with interactive charts.
         evidence: canonical JSON of every number in it.
+        numbers: canonical JSON: which number of the document is which of the evidence.
         manifest: digests of what belongs together.
         plan: the plan as written.
         lock: its registration.
@@ -55,6 +58,7 @@ class AuditReport:
     manifest: bytes
     plan: bytes
     lock: bytes
+    numbers: bytes = b""
     signed_files: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
@@ -88,7 +92,7 @@ class AuditReport:
         moment = signed_at or datetime.now(UTC)
         signed = sign_report(self.pdf, key, role=role, signed_at=moment, assurance=assurance)
         files = {**self.signed_files, **signed.files}
-        return dataclasses.replace(self, pdf=signed.pdf, signed_files=files)
+        return replace(self, pdf=signed.pdf, signed_files=files)
 
     @property
     def plan_roles(self) -> tuple[Role, ...]:
@@ -117,6 +121,7 @@ class AuditReport:
             "audit.toml": self.plan,
             "plan.lock.json": self.lock,
             "evidence.json": self.evidence,
+            "numbers.json": self.numbers,
             "report.html": self.html,
             "manifest.json": self.manifest,
         }
@@ -242,14 +247,17 @@ def render(
     lock: PlanLock,
     now: datetime,
     beside: Sequence[ManifestFile] = (),
+    since: Evidence | None = None,
 ) -> AuditReport:
     """Make the document in all its forms from evidence.
 
     Args:
-        evidence: what was found; the only source of what is said.
+        evidence: what was found; the only source of what is said. Groups that are too small
+            to be published are taken out first (``publication.publish``).
         plan: the registered plan.
         lock: its registration.
         beside: files that belong to the document and stay at home (:func:`companions`).
+        since: of an earlier audit; the document then says what moved since.
         now: when the document is made; the same evidence, plan and time give
             the same bytes.
 
@@ -261,15 +269,21 @@ def render(
             f"the results were made under the plan {evidence.plan.digest}, and this plan is "
             f"{plan.digest}; run the audit again"
         )
+    terms = Publication.of(plan)
+    evidence = publish(evidence, terms)
+    if since is not None:
+        evidence = replace(evidence, since=compare_audits(publish(since, terms), evidence))
     document = compose(evidence, generated=utc_text(now))
     html = render_html(document).encode()
     evidence_bytes = evidence.to_bytes()
+    numbers = NumberList.of(document, evidence.digest).to_bytes()
     lock_bytes = (lock.model_dump_json(indent=2) + "\n").encode()
     manifest = Manifest(
         document_id=document.document_id,
         created=now,
         files=(
             ManifestFile.of("evidence.json", evidence_bytes, attached=True),
+            ManifestFile.of("numbers.json", numbers, attached=True),
             ManifestFile.of("audit.toml", plan.source, attached=True),
             ManifestFile.of("plan.lock.json", lock_bytes, attached=True),
             ManifestFile.of("report.html", html, attached=False),
@@ -297,6 +311,13 @@ def render(
                 "data",
             ),
             Attachment(
+                "numbers.json",
+                numbers,
+                "application/json",
+                "Where in the evidence each number of this document is",
+                "supplement",
+            ),
+            Attachment(
                 "audit.toml",
                 plan.source,
                 "application/toml",
@@ -321,5 +342,5 @@ def render(
         timestamp=now.replace(microsecond=0),
     )
     return AuditReport(
-        document, rendered.pdf, html, evidence_bytes, manifest, plan.source, lock_bytes
+        document, rendered.pdf, html, evidence_bytes, manifest, plan.source, lock_bytes, numbers
     )

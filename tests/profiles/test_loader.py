@@ -30,7 +30,13 @@ text = "Selected divided by all."
 
 
 def test_the_shipped_profiles_are_listed_and_load() -> None:
-    assert list_profiles() == ("nyc-ll144", "us-credit-reg-b", "us-disparate-impact")
+    assert list_profiles() == (
+        "eu-ai-act",
+        "nyc-ll144",
+        "us-credit-reg-b",
+        "us-disparate-impact",
+        "us-mrm",
+    )
     for name in list_profiles():
         profile = load_profile(name)
         assert profile.id == name == profile.computation.tables
