@@ -13,6 +13,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from hitl_audit.audit import Audit
+from hitl_audit.documents import report_of
 from hitl_audit.errors import AuditError, InputError, PlanError, ReportError, SigningError
 from hitl_audit.evidence import read_evidence
 from hitl_audit.plan import AuditPlan
