@@ -145,8 +145,8 @@ class Control:
             return low, high
         # The bounds leave no value of the data: they are the range themselves.
         return (
-            self.seen_low if self.low is None else self.low,
-            self.seen_high if self.high is None else self.high,
+            high if self.low is None else self.low,
+            low if self.high is None else self.high,
         )
 
     def words(self, value: Value) -> str:

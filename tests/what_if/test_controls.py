@@ -74,6 +74,8 @@ def test_steps_are_round_numbers() -> None:
 def test_a_slider_is_cut_to_the_bounds() -> None:
     assert control([0.5, 9.5], low=2).slider == (2, 9.5)
     assert control([0.5, 9.5], low=20, high=30).slider == (20, 30)
+    assert control([0.5, 9.5], low=20).slider == (20, 20)
+    assert control([0.5, 9.5], high=0.25).slider == (0.25, 0.25)
 
 
 @pytest.mark.parametrize(
