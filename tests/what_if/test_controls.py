@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hitl_audit.errors import InputError
-from hitl_audit.what_if.controls import Constraint, Control, controls_of
+from hitl_audit.what_if.controls import Constraint, Control
+from hitl_audit.what_if.controls_from_data import controls_of
 from hitl_audit.what_if.edits import Value
 from hitl_audit.what_if.population import Population
 from tests.what_if.conftest import prepared

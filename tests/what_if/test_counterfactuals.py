@@ -100,7 +100,7 @@ def test_as_small_as_an_exhaustive_search_of_single_and_double_changes() -> None
 
     engine = WhatIf.of(model, X)
     spread = dict(zip(X.columns, engine.population.spread(robust=True), strict=True))
-    for place in range(0, 40, 4):
+    for place in range(0, 40, 8):
         found = find_counterfactuals(engine, engine.start_at(place), seconds=60)
         case = X.iloc[place]
         favorable = engine.scores[place] >= 0.5
