@@ -11,6 +11,7 @@ good and leaves every hash as it was; the salt keeps them from being guessed.
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -20,7 +21,16 @@ from typing import Any, ClassVar, NamedTuple
 from hitl_audit.canonical import canonical_bytes, digest_bytes, plain
 from hitl_audit.errors import LedgerError, did_you_mean
 
-__all__ = ["FORMAT", "Event", "Opening", "Sealed", "event_kinds", "read_event", "unknown"]
+__all__ = [
+    "FORMAT",
+    "Event",
+    "Opening",
+    "Sealed",
+    "event_kinds",
+    "read_event",
+    "read_json",
+    "unknown",
+]
 
 FORMAT = "hitl-audit/event/v1"
 
@@ -84,6 +94,8 @@ class Event:
                 f"at is {self.at!r}; expected UTC text such as 2026-01-31T12:00:00.000000Z"
             )
         problems += self._empty("plan_digest", "model_digest")
+        if not all(map(math.isfinite, _floats([getattr(self, f.name) for f in fields(self)]))):
+            problems.append("a number is infinite or not a number; expected a finite one")
         if not all(_is_unicode(text) for text in _texts(plain(self))):
             problems.append(
                 "a text holds half a character (a lone surrogate); expected Unicode text"
@@ -146,7 +158,7 @@ def read_event(body: bytes, openings: Mapping[str, Opening] | None = None) -> Ev
         if opening is None:
             continue
         try:
-            kept, opened[name] = opening.commitment == commitment, json.loads(opening.value)
+            kept, opened[name] = opening.commitment == commitment, read_json(opening.value)
         except ValueError:  # the salt is no hexadecimal number, or the value no JSON
             kept = False
         if not kept:
@@ -160,6 +172,20 @@ def read_event(body: bytes, openings: Mapping[str, Opening] | None = None) -> Ev
     return cls(**values, redacted=redacted)
 
 
+def read_json(text: str | bytes, **options: Any) -> Any:
+    """Read what RFC 8785 wrote; ``options`` as for :func:`json.loads`.
+
+    It writes large floats like integers, and no integer beyond 2**53: such a
+    number was a float.
+    """
+
+    def number(digits: str) -> int | float:
+        value = int(digits)
+        return value if abs(value) < 1 << 53 else float(digits)
+
+    return json.loads(text, parse_int=number, **options)
+
+
 def unknown(name: str, found: object, accepted: Iterable[str]) -> str:
     """Words for a value that is none of the accepted ones."""
     options = list(accepted)
@@ -169,7 +195,7 @@ def unknown(name: str, found: object, accepted: Iterable[str]) -> str:
 
 def _record(body: bytes) -> tuple[dict[str, Any], Any]:
     try:
-        record = json.loads(body)
+        record = read_json(body)
     except (ValueError, RecursionError) as error:
         raise LedgerError(f"the body is not JSON: {error}") from None
     found = record.pop("format", None) if isinstance(record, dict) else None
@@ -191,6 +217,14 @@ def _texts(value: Any) -> Iterable[str]:
     elif isinstance(value, list):
         for item in value:
             yield from _texts(item)
+
+
+def _floats(value: Any) -> Iterable[float]:
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _floats(item)
 
 
 def _is_unicode(text: str) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from hitl_audit.canonical import canonical_bytes, plain
 from hitl_audit.errors import InputError
-from hitl_audit.review.event import Event, event_kinds, unknown
+from hitl_audit.review.event import Event, event_kinds, read_json, unknown
 from hitl_audit.review.frames import columns_of
 from hitl_audit.review.ledger import Numbered
 
@@ -94,7 +94,7 @@ def _write_csv(file: Path, events: list[Numbered]) -> None:
         writer = csv.writer(stream)
         writer.writerow(["seq", "kind", *names])
         for seq, event in events:
-            there = _types(type(event))
+            there = _types(event.KIND)
             cells = [
                 _to_cell(there[name], getattr(event, name)) if name in there else ""
                 for name in names
@@ -180,7 +180,7 @@ def _write_json(file: Path, events: list[Numbered]) -> None:
 
 def _read_json(file: Path) -> Iterable[Numbered]:
     try:
-        document = json.loads(file.read_bytes())
+        document = read_json(file.read_bytes())
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file.name}: not JSON ({error})") from None
     found = document.get("format") if isinstance(document, dict) else None
@@ -203,7 +203,7 @@ def _event(where: str, row: dict[str, Any], decode: Callable[[_Field, Any], Any]
     if cls is None:
         raise InputError(f"{where}: {unknown('kind', kind, kinds)}")
     values = {}
-    for name, field in _types(cls).items():
+    for name, field in _types(cls.KIND).items():
         if name not in row:
             raise InputError(f"{where}: there is no {name!r}")
         try:
@@ -235,7 +235,8 @@ def _frozen(value: Any) -> Any:
 
 
 @cache
-def _types(cls: type[Any]) -> dict[str, _Field]:
+def _types(kind: str) -> dict[str, _Field]:
+    cls = event_kinds()[kind]
     hints = get_type_hints(cls)
     return {f.name: _field(hints[f.name]) for f in fields(cls)}
 
@@ -249,6 +250,6 @@ def _field(hint: Any) -> _Field:
 
 def _all_types() -> dict[str, _Field]:
     types: dict[str, _Field] = {}
-    for cls in event_kinds().values():
-        types |= {name: field for name, field in _types(cls).items() if name not in types}
+    for kind in event_kinds():
+        types |= _types(kind)
     return types

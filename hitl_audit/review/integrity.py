@@ -18,7 +18,7 @@ import rfc8785
 
 from hitl_audit.canonical import Digest, canonical_bytes, sha256
 from hitl_audit.errors import LedgerError
-from hitl_audit.review.event import Event, Opening, read_event
+from hitl_audit.review.event import Event, Opening, read_event, read_json
 from hitl_audit.review.merkle import digest_text, leaf_hash, merkle_root
 from hitl_audit.review.records import Redaction
 
@@ -184,7 +184,7 @@ def _is_canonical(body: bytes) -> bool:
             odd.append(text)
         return value
 
-    record = json.loads(body, parse_float=number)
+    record = read_json(body, parse_float=number)
     if odd:
         return False
     try:

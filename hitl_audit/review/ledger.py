@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import rfc8785
+
 from hitl_audit.canonical import Digest, utc_text
 from hitl_audit.errors import LedgerError
 from hitl_audit.review.event import Event, Opening, Sealed, event_kinds, read_event, unknown
@@ -395,7 +397,10 @@ def _sealed(event: Event, salts: Callable[[], bytes]) -> Sealed:
     problems = event.problems()
     if problems:
         raise LedgerError(_lines(event.KIND, problems))
-    return event.seal(salts)
+    try:
+        return event.seal(salts)
+    except (TypeError, rfc8785.CanonicalizationError) as error:
+        raise LedgerError(f"{event.KIND}: cannot be written as JSON: {error}") from None
 
 
 def same_event(recorded: Event, sent: Event) -> bool:
