@@ -10,7 +10,7 @@ overrides at all, which a logistic coefficient does not.
 The variance is the linearised one, of whole clusters. Answers are alike within
 a reviewer and within a case, so both are clusters at once: ``V(reviewer) +
 V(case) − V(reviewer × case)`` (Cameron, Gelbach & Miller, J. Business &
-Economic Statistics 29 (2011), 238-249), never below either one; Student's t
+Economic Statistics 29 (2011), 238-249), never below any of the three; Student's t
 with reviewers − 1 degrees of freedom. Fewer than three reviewers say nothing
 about others: then cases alone are clusters, and the method says so.
 
@@ -28,10 +28,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hitl_audit.review.estimates import Difference, difference_of_rates
+from hitl_audit.review.effective_size import weighted_mean, wilson_of_share
+from hitl_audit.review.estimates import Difference, Rate, difference_of_rates, weighted_rate
 from hitl_audit.review.kpi import Item, Settings, rate_of
 
-__all__ = ["MIN_REVIEWERS", "STRATA", "Compared", "adjusted_difference", "score_strata"]
+__all__ = [
+    "MIN_REVIEWERS",
+    "STRATA",
+    "Compared",
+    "adjusted_difference",
+    "clustered_variance",
+    "mantel_haenszel",
+    "rate_of_answers",
+    "score_strata",
+]
 
 STRATA = 5
 """Score strata at most: fifths remove nine tenths of the bias of one covariate
@@ -141,6 +151,40 @@ def score_strata(scores: Sequence[float], cases: Sequence[str]) -> npt.NDArray[n
     return np.searchsorted(cuts, np.array(scores, dtype=np.float64), side="right").astype(np.intp)
 
 
+def rate_of_answers(items: Sequence[Item], settings: Settings) -> Rate:
+    """The rate of single answers, with reviewers and cases as clusters.
+
+    It is about reviewers such as these, so it needs at least three; Wilson's
+    interval at the effective size, with t of reviewers − 1 degrees of freedom.
+    """
+    n, count = len(items), sum(item.yes for item in items)
+    reviewers = [item.cluster for item in items]
+    if n < settings.needed() or len(set(reviewers)) < MIN_REVIEWERS:
+        status = "insufficient data" if n else "not assessed"
+        return Rate(count, n, n, None, None, None, None, settings.confidence, "", status)
+    if count in (0, n):
+        # Nobody, or everybody: the variance would be 0 by accident.
+        return weighted_rate(
+            [item.yes for item in items],
+            [item.chance for item in items],
+            confidence=settings.confidence,
+            clusters=reviewers,
+            finite_population=False,
+        )
+    y = np.array([item.yes for item in items], dtype=np.float64)
+    w = np.array([1 / item.chance for item in items], dtype=np.float64)
+    value = weighted_mean(y, w)
+    variance, freedom = _two_ways(
+        w * (y - value) / w.sum(), reviewers, [item.case_id for item in items]
+    )
+    size = value * (1 - value) / variance
+    low, high = wilson_of_share(value, size, _t(settings.confidence, freedom))
+    method = "Hájek, clustered by reviewer and case, Wilson at the effective size"
+    return Rate(
+        count, n, n, size, value, low, high, settings.confidence, method, status="estimated"
+    )
+
+
 def _interval(
     value: float,
     pulls: Numbers,
@@ -148,21 +192,28 @@ def _interval(
     cases: Sequence[str],
     confidence: float,
 ) -> tuple[float, float, str]:
-    from scipy.stats import t
-
-    by_case = clustered_variance(pulls, cases)
     people = len(set(reviewers))
     if people < MIN_REVIEWERS:
-        variance, freedom = by_case, len(set(cases)) - 1
-        words = f"clustered by case, for these {people} reviewers only"
-        if people == 1:
-            words = "clustered by case, for this 1 reviewer only"
+        variance, freedom = clustered_variance(pulls, cases), len(set(cases)) - 1
+        who = "this 1 reviewer" if people == 1 else f"these {people} reviewers"
+        words = f"clustered by case, for {who} only"
     else:
-        by_reviewer = clustered_variance(pulls, reviewers)
-        pairs = [f"{a}\x1f{b}" for a, b in zip(reviewers, cases, strict=True)]
-        variance = max(
-            by_reviewer, by_case, by_reviewer + by_case - clustered_variance(pulls, pairs)
-        )
-        freedom, words = people - 1, "clustered by reviewer and case"
-    reach = float(t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(variance)
+        variance, freedom = _two_ways(pulls, reviewers, cases)
+        words = "clustered by reviewer and case"
+    reach = _t(confidence, freedom) * math.sqrt(variance)
     return max(-1.0, value - reach), min(1.0, value + reach), words
+
+
+def _two_ways(pulls: Numbers, reviewers: Sequence[str], cases: Sequence[str]) -> tuple[float, int]:
+    """Variance with reviewers and cases as clusters at once, and its degrees of freedom."""
+    by_reviewer, by_case = clustered_variance(pulls, reviewers), clustered_variance(pulls, cases)
+    pairs = [f"{a}\x1f{b}" for a, b in zip(reviewers, cases, strict=True)]
+    by_pair = clustered_variance(pulls, pairs)
+    both = by_reviewer + by_case - by_pair
+    return max(by_reviewer, by_case, by_pair, both), len(set(reviewers)) - 1
+
+
+def _t(confidence: float, freedom: int) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf((1 + confidence) / 2, freedom))

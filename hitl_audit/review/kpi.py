@@ -127,21 +127,21 @@ def share(
     group: str = "",
     unit: str = "cases",
     truth: tuple[int, int] | None = None,
-    by_reviewer: bool = False,
     needed: int | None = None,
+    rate: Rate | None = None,
     words: str = "",
 ) -> Kpi:
     """A share of units, estimated for all of its kind.
 
-    A case that several answers are about counts as one cluster; with
-    ``by_reviewer`` the clusters are ``Item.cluster`` instead.
+    A case that several answers are about counts as one cluster.
 
     Args:
         truth: units whose right decision is known, and of how many.
         needed: units needed, if not what the settings say of all, or of a group.
+        rate: the estimate, if it is not that of :func:`rate_of`.
     """
     needed = settings.needed(group) if needed is None else needed
-    rate = rate_of(items, settings, needed=needed, by_reviewer=by_reviewer)
+    rate = rate or rate_of(items, settings, needed=needed)
     return Kpi(
         topic=topic,
         measure=measure,
@@ -163,13 +163,7 @@ def share(
     )
 
 
-def rate_of(
-    items: Sequence[Item],
-    settings: Settings,
-    *,
-    needed: int | None = None,
-    by_reviewer: bool = False,
-) -> Rate:
+def rate_of(items: Sequence[Item], settings: Settings, *, needed: int | None = None) -> Rate:
     """The rate behind :func:`share`, from so many units on.
 
     It is the rate of the process that the cases came from, not of the finite
@@ -179,14 +173,12 @@ def rate_of(
     if n < (settings.needed() if needed is None else needed):
         status = "insufficient data" if n else "not assessed"
         return Rate(count, n, n, None, None, None, None, settings.confidence, "", status)
-    clusters: list[str] | None = [i.cluster if by_reviewer else i.case_id for i in items]
-    if clusters is not None and not by_reviewer and len(set(clusters)) == n:
-        clusters = None
+    cases = [item.case_id for item in items]
     return weighted_rate(
         [item.yes for item in items],
         [item.chance for item in items],
         confidence=settings.confidence,
-        clusters=clusters,
+        clusters=cases if len(set(cases)) < n else None,
         finite_population=False,
     )
 

@@ -4,10 +4,14 @@ when. Pure."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
-from hitl_audit.review.adjusted_difference import MIN_REVIEWERS, Compared, adjusted_difference
+from hitl_audit.review.adjusted_difference import (
+    MIN_REVIEWERS,
+    Compared,
+    adjusted_difference,
+    rate_of_answers,
+)
 from hitl_audit.review.estimates import Difference, difference_of_rates
 from hitl_audit.review.kpi import Item, Kpi, gap, rate_of, share
 from hitl_audit.review.reviewed import UNKNOWN, Reviewed
@@ -169,25 +173,17 @@ def _by_reviewer(data: Reviewed, direction: _Direction) -> Kpi:
         if answer.decision is not None and of(answer.case_id)
     ]
     people = len({item.cluster for item in items})
-    kpi = share(
+    words = f"of single answers; the interval is about reviewers such as these {people}"
+    if items and people < MIN_REVIEWERS:
+        words = f"{people} of {MIN_REVIEWERS} reviewers needed to say anything about others"
+    return share(
         "overrides",
         f"{direction.measure}, by answer",
         items,
         data.settings,
         unit="answers",
-        by_reviewer=True,
-        words=f"of single answers; its interval is about reviewers such as these {people}",
-    )
-    if people >= MIN_REVIEWERS or not items:
-        return kpi
-    return replace(
-        kpi,
-        value=None,
-        low=None,
-        high=None,
-        method="",
-        status="insufficient data",
-        words=f"{people} of {MIN_REVIEWERS} reviewers needed to say anything about others",
+        rate=rate_of_answers(items, data.settings),
+        words=words,
     )
 
 

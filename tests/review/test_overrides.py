@@ -12,15 +12,16 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from hitl_audit.review.adjusted_difference import (
     Compared,
     adjusted_difference,
     clustered_variance,
     mantel_haenszel,
+    rate_of_answers,
     score_strata,
 )
-from hitl_audit.review.estimates import weighted_rate
 from hitl_audit.review.kpi import Item, Settings
 from hitl_audit.review.oversight import summarise
 from hitl_audit.review.sampling import CaseSample, SampledCase
@@ -54,17 +55,28 @@ def test_rates_by_case_and_by_group_are_weighted_counts(
         assert kpi.value == pytest.approx((weights * overridden).sum() / weights.sum())
 
 
-def test_single_answers_have_reviewers_as_clusters() -> None:
-    world = make_world(2, reviewers=4)
+def test_single_answers_have_reviewers_and_cases_as_clusters() -> None:
+    world = make_world(2, reviewers=4, weighted=True)
     kpi = world.summary().kpi("override rate, by answer")
     table = world.table.dropna(subset=["final"])
-    expected = weighted_rate(
-        (table["final"] != table["model"]).tolist(),
-        table["pi"].tolist(),
-        clusters=table["reviewer"].tolist(),
-        finite_population=False,
-    )
-    assert (kpi.value, kpi.low, kpi.high) == (expected.value, expected.low, expected.high)
+    y, w = (table["final"] != table["model"]).astype(float), 1 / table["pi"]
+    value = (w * y).sum() / w.sum()
+    # Cameron, Gelbach & Miller 2011: by reviewer, plus by case, less by both.
+    pull = w * (y - value) / w.sum()
+    parts = []
+    for by in (["reviewer"], ["case"], ["reviewer", "case"]):
+        sums = pull.groupby([table[name] for name in by]).sum()
+        parts.append(len(sums) / (len(sums) - 1) * float((sums**2).sum()))
+    variance = max(*parts, parts[0] + parts[1] - parts[2])
+    size, t = value * (1 - value) / variance, stats.t.ppf(0.975, 3)
+    centre = (value + t**2 / (2 * size)) / (1 + t**2 / size)
+    reach = t * (value * (1 - value) / size + t**2 / (4 * size**2)) ** 0.5 / (1 + t**2 / size)
+    assert kpi.value == pytest.approx(value)
+    assert (kpi.low, kpi.high) == pytest.approx((centre - reach, centre + reach))
+    nobody = make_world(2, follows=1.0).summary().kpi("override rate, by answer")
+    assert nobody.value == 0
+    assert nobody.high is not None
+    assert nobody.high > 0.1  # three reviewers who agree say little about a fourth
     few = make_world(2, reviewers=2).summary().kpi("override rate, by answer")
     assert (few.status, few.value) == ("insufficient data", None)
     assert "2 of 3 reviewers needed" in few.words
@@ -222,6 +234,19 @@ def test_few_reviewers_stand_for_themselves_only() -> None:
     two = adjusted_difference(compared(draw(7, reviewers=2)), Settings())
     assert one.method.endswith("clustered by case, for this 1 reviewer only")
     assert two.method.endswith("clustered by case, for these 2 reviewers only")
+
+
+def test_balanced_answers_are_not_certain() -> None:
+    # Every reviewer and every case has as many overrides as not: clusters alone say V = 0.
+    items = [
+        Item(f"c{case}", (case + reviewer) % 2 == 0, 0.1, f"r{reviewer}")
+        for case in range(10)
+        for reviewer in range(4)
+    ]
+    found = rate_of_answers(items, Settings())
+    assert found.value == 0.5
+    assert found.low is not None
+    assert found.low < 0.35
 
 
 def test_no_overrides_at_all_are_not_certain() -> None:

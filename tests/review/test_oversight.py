@@ -272,6 +272,29 @@ def test_groups_are_those_recorded_in_the_sample() -> None:
     assert recorded == found
 
 
+@pytest.mark.parametrize(
+    ("right", "words"),
+    [
+        (True, "; people made the decisions more accurate: +50.0 percentage points"),
+        (False, "; people made the decisions less accurate: −50.0 percentage points"),
+    ],
+)
+def test_the_words_say_whether_people_helped(sample: CaseSample, right: bool, words: str) -> None:
+    cases = sample.case_ids
+    events = [verdict(c, "disagree" if i < 10 else "agree") for i, c in enumerate(cases)]
+    truth = {case: int((i >= 10) == right or i >= 10) for i, case in enumerate(cases)}
+    found = summarise(events, sample, truth=truth).words
+    assert words in found
+    assert "truth known of 20 of 20 cases" in found
+    assert (
+        "cannot be told"
+        in summarise([verdict(c, "agree") for c in cases], sample, truth=truth).words
+    )
+    html = summarise(events, sample, truth=truth)._repr_html_()
+    assert "percentage points" in html
+    assert "override rate" in html
+
+
 def test_numbers_are_found_by_name(sample: CaseSample) -> None:
     oversight = make_world(5).summary()
     assert oversight.kpi("override rate", "race: a").group == "race: a"
