@@ -132,9 +132,7 @@ def debriefed(done: Iterable[tuple[str, str]]) -> Debrief:
     return Debrief(planted, repeated, gold, " ".join(words))
 
 
-def check_answer(
-    step: str, given: Given, *, reasons: Sequence[str], escalate_to: str = ""
-) -> None:
+def check_answer(step: str, given: Given, *, reasons: Sequence[str], escalate_to: str = "") -> None:
     """Refuse an answer that cannot be recorded.
 
     Args:
