@@ -9,7 +9,7 @@ import pytest
 
 from hitl_audit.errors import InputError
 from hitl_audit.review.adjudication import AdjudicationSession
-from hitl_audit.review.answering import RefusedError
+from hitl_audit.review.answers import RefusedError
 from hitl_audit.review.judgment import Adjudication
 from hitl_audit.review.ledger import Ledger
 from hitl_audit.review.revealed import Revealed
