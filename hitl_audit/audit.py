@@ -439,7 +439,7 @@ class Audit:
         Returns:
             The number of answers added.
         """
-        seed, facts = self.plan.seed, self._facts()
+        seed, facts = self.plan.seed, self.review_facts()
         truth = {case: DECISIONS[1 - right] for case, right in facts.truth.items()}
         answers = simulate_reviewers(
             lambda name: self.session(reviewer=name, role="simulation", simulated=True),
@@ -457,7 +457,7 @@ class Audit:
         return oversight_of(
             self._events(),
             self.results.sample,
-            self._facts(),
+            self.review_facts(),
             self.plan,
             model_digest=self.inputs.model.digest,
         )
@@ -522,7 +522,8 @@ class Audit:
     def _events(self) -> tuple[Event, ...]:
         return Ledger(self.ledger_path).events() if self.ledger_path.exists() else ()
 
-    def _facts(self) -> ReviewFacts:
+    def review_facts(self) -> ReviewFacts:
+        """What the judgments are held against, by case; it stays in the audit folder."""
         results = self.results
         known = [*results.sample.case_ids, *self._gold]
         return review_facts(results.tables()["scores"], self.plan, known).with_gold(self._gold)
@@ -566,7 +567,7 @@ class Audit:
             self.ledger_path,
             self.choice_path,
             results.sample,
-            self._facts(),
+            self.review_facts(),
             self.plan,
             now=now,
         )

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
-from hitl_audit.errors import AuditError, MissingDependencyError
+from hitl_audit.errors import AuditError, InputError, MissingDependencyError
 
 __all__ = ["main"]
 
@@ -239,6 +239,115 @@ def review(
         say=say,
     )
     return 0
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--export", "out", metavar="FILE", help="Write all events: .csv, .parquet or .json.")
+@click.option("--tasks", metavar="FILE", help="Write the drawn cases as Label Studio tasks, .json.")
+@click.option("--import", "given", metavar="FILE", help="Answers: Label Studio .json, or .csv.")
+@click.option("--source", metavar="NAME", default="", help="Name of where they were given.")
+@click.option("--role", default="domain expert", show_default=True, help="As what people judged.")
+@click.option("--with-model", is_flag=True, help="The model's answer is (was) on screen.")
+@click.option("--leave-out-bad", is_flag=True, help="Record the good rows although some are bad.")
+@as_json
+@_command
+def judgments(
+    folder: Path,
+    out: str | None,
+    tasks: str | None,
+    given: str | None,
+    source: str,
+    role: str,
+    with_model: bool,
+    leave_out_bad: bool,
+    as_json: bool,
+) -> int:
+    """Take judgments out to a file, cases to Label Studio, or answers in."""
+    from hitl_audit import judgment_files
+
+    if sum(map(bool, (out, tasks, given))) != 1:
+        raise InputError("expected one of --export FILE, --tasks FILE and --import FILE")
+    if out:
+        number = judgment_files.export_judgments(folder, out)
+        told: dict[str, Any] = {"file": out, "events": number}
+        words = f"{number} events written to {out}"
+    elif tasks:
+        made = judgment_files.write_tasks(folder, tasks, with_model=with_model)
+        told = {"tasks": str(made.tasks), "config": str(made.config), "cases": made.cases}
+        words = f"{made.cases} cases written to {made.tasks}; labeling configuration: {made.config}"
+    else:
+        report = judgment_files.import_judgments(
+            folder,
+            str(given),
+            source=source or Path(str(given)).stem,
+            role=role,
+            with_model=with_model,
+            now=_now,
+            leave_out_bad=leave_out_bad,
+        )
+        told = {
+            "recorded": report.recorded,
+            "known": report.known,
+            "bad": [row._asdict() for row in report.bad],
+            "skipped": [row._asdict() for row in report.skipped],
+        }
+        words = "\n".join(
+            [
+                f"{report.recorded} answers recorded, {report.known} were there already",
+                *(f"  bad, left out: {row.where}: {row.words}" for row in report.bad),
+                *(f"  passed over: {row.where}: {row.words}" for row in report.skipped),
+            ]
+        )
+    if as_json:
+        _json(told)
+    else:
+        _say(words)
+    return 0
+
+
+@main.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--resolve", metavar="ID", default="", help="Settle this one (its first characters).")
+@click.option("--outcome", metavar="TEXT", default="", help="What was decided.")
+@click.option("--rationale", metavar="TEXT", default="", help="Why.")
+@click.option("--by", metavar="NAME", default="", help="Who settles it.")
+@click.option("--role", default="", help="As what: the role that it went to.")
+@as_json
+@_command
+def escalations(
+    folder: Path, resolve: str, outcome: str, rationale: str, by: str, role: str, as_json: bool
+) -> int:
+    """List what was escalated, or settle one.
+
+    Exit code: 0 none is open, 3 some are.
+    """
+    from hitl_audit.audit import Audit
+
+    audit = Audit.open(folder, now=_now)
+    if not audit.has_results:
+        raise InputError(f'{folder} has no results; run "hitl-audit run {folder}" first')
+    found = audit.escalations()
+    if resolve:
+        matching = [i.event_id for i in found.items if i.event_id.startswith(resolve)]
+        if len(matching) != 1:
+            raise InputError(
+                f'"{resolve}" fits {len(matching)} escalations; accepted: '
+                + (", ".join(i.event_id[:8] for i in found.items) or "none, nothing was escalated")
+            )
+        audit.resolve(matching[0], outcome=outcome, rationale=rationale, reviewer=by, role=role)
+        found = audit.escalations()
+    if as_json:
+        _json({"escalations": found.items, "blocks_clean_opinion": found.blocks_clean_opinion})
+    else:
+        _say(found.words)
+        for item in found.items:
+            until = f", until {item.deadline[:10]}" if item.deadline else ""
+            _say(
+                f"  {item.event_id[:8]}  {item.status}: {item.condition}, {item.subject}; "
+                f"for the {item.role}{until}"
+            )
+    return 3 if found.blocks_clean_opinion else 0
 
 
 @main.command()

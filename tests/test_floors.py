@@ -63,6 +63,7 @@ FLOORS = {
     "widgets": 5,
     "sign_off": 5,
     "audit": 6,
+    "judgment_files": 7,
     "review_app": 7,
     "demo": 7,
     "documents": 7,
