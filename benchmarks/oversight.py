@@ -60,7 +60,7 @@ def _overrides(reviewers: int, spread: float, replicates: int) -> None:
     held, widths = np.zeros(2), np.zeros(2)
     for seed in range(replicates):
         answers = list(_answers(seed, reviewers, spread))
-        found = adjusted_difference(answers, Settings())
+        found, _ = adjusted_difference(answers, Settings())
         counts = [
             Count(sum(a.item.yes for a in part), len(part))
             for part in ([a for a in answers if a.inside == side] for side in (True, False))

@@ -26,7 +26,7 @@ from hitl_audit.review.decision_quality import check_kpis, effect_kpis, override
 from hitl_audit.review.estimates import MIN_CASES, Rate
 from hitl_audit.review.event import Event
 from hitl_audit.review.judgment import ANSWERS, Judgment
-from hitl_audit.review.kpi import Kpi, Settings, checked_settings, rate_of
+from hitl_audit.review.kpi import Kpi, Settings, checked_settings, rate_of, with_adjusted
 from hitl_audit.review.overrides import (
     agreed_cases,
     agreement_kpis,
@@ -285,7 +285,7 @@ def _oversight(
     people = len({answer.reviewer for answer in verdicts})
     kpis: list[Kpi] = []
     if data.answers.answers:
-        kpis = [
+        numbers = [
             *agreement_kpis(data),
             *override_kpis(data),
             *reliance_kpis(data),
@@ -298,6 +298,7 @@ def _oversight(
             *check_kpis(data),
             *drift_kpis(data),
         ]
+        kpis = with_adjusted(numbers)
     return Oversight(
         status="assessed" if agreed.status == "estimated" else agreed.status,
         words=_words(
