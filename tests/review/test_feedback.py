@@ -17,13 +17,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hitl_audit.errors import InputError
+from hitl_audit.review.change_approval import approve_change, change_status
 from hitl_audit.review.event import Event, read_event
-from hitl_audit.review.feedback import (
-    Proposal,
-    approve_change,
-    change_status,
-    propose_change,
-)
+from hitl_audit.review.feedback import Proposal, propose_change
 from hitl_audit.review.feedback_labels import JudgedLabels, judged_labels
 from hitl_audit.review.records import Approval
 from hitl_audit.review.sampling import sample_cases
