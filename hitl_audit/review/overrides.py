@@ -93,6 +93,12 @@ def override_kpis(data: Reviewed) -> list[Kpi]:
     score, clustered by reviewer.
     """
     found: list[Kpi] = []
+    left_out = (
+        f"; {data.undecided} of {len(data.cases)} judged cases have no human decision and are "
+        "left out"
+        if data.undecided
+        else ""
+    )
     for direction in DIRECTIONS:
         of = _of_model(data, direction)
         for group, cases in data.everyone_and_groups():
@@ -110,7 +116,7 @@ def override_kpis(data: Reviewed) -> list[Kpi]:
                     items,
                     data.settings,
                     group=group,
-                    words=direction.words,
+                    words=direction.words + left_out,
                 )
             )
         found.append(_by_reviewer(data, direction))

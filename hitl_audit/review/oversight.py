@@ -309,7 +309,7 @@ def _oversight(
             begun=any(isinstance(event, Judgment) for event in ours),
             simulated=simulated,
         )
-        + _effect_words(kpis),
+        + _effect_words(kpis, data.undecided),
         sampled=len(sample.cases),
         judged=agreed.n,
         reviewers=people,
@@ -333,7 +333,7 @@ def _oversight(
     )
 
 
-def _effect_words(kpis: list[Kpi]) -> str:
+def _effect_words(kpis: list[Kpi], undecided: int) -> str:
     """Whether people made the decisions more accurate, in one sentence."""
     lift = next((kpi for kpi in kpis if kpi.measure == "lift over the model"), None)
     if lift is None or lift.value is None or lift.low is None or lift.high is None:
@@ -344,10 +344,12 @@ def _effect_words(kpis: list[Kpi]) -> str:
         said = "people made the decisions less accurate"
     else:
         said = "whether people made the decisions more accurate cannot be told from chance"
+    left_out = f"; {undecided} judged cases have no human decision" if undecided else ""
     points = [f"{100 * value:+.1f}" for value in (lift.value, lift.low, lift.high)]
     return (
         f"; {said}: {points[0]} percentage points against the model alone "
-        f"({points[1]} to {points[2]}, truth known of {lift.truth_n} of {lift.truth_of} cases)"
+        f"({points[1]} to {points[2]}, truth known of {lift.truth_n} of {lift.truth_of} "
+        f"decided cases{left_out})"
     ).replace("-", "−")
 
 
