@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
 from hitl_audit.errors import InputError
@@ -21,6 +21,7 @@ __all__ = [
     "quantile",
     "rate_of",
     "share",
+    "with_adjusted",
 ]
 
 
@@ -45,7 +46,8 @@ class Kpi:
         method: names of the estimate and its interval.
         status: ``"estimated"``, ``"counted"``, ``"insufficient data"`` or
             ``"not assessed"``.
-        p_value: of a test of no difference, where there is one.
+        p_value, p_adjusted: of a test of no difference, where there is one, and
+            by Benjamini-Hochberg over all tests of the topic.
         words: what it means, and what it does not say.
     """
 
@@ -65,6 +67,7 @@ class Kpi:
     method: str
     status: str
     p_value: float | None
+    p_adjusted: float | None
     words: str
 
 
@@ -159,6 +162,7 @@ def share(
         method=rate.method,
         status=rate.status,
         p_value=None,
+        p_adjusted=None,
         words=words,
     )
 
@@ -216,8 +220,26 @@ def gap(
         method="; ".join(filter(None, (difference.method, test if p_value is not None else ""))),
         status=difference.status,
         p_value=p_value,
+        p_adjusted=None,
         words=words,
     )
+
+
+def with_adjusted(kpis: Sequence[Kpi]) -> list[Kpi]:
+    """The same numbers with p values adjusted by Benjamini-Hochberg within each topic."""
+    from scipy.stats import false_discovery_control
+
+    families: dict[str, list[float]] = {}
+    for kpi in kpis:
+        if kpi.p_value is not None:
+            families.setdefault(kpi.topic, []).append(kpi.p_value)
+    adjusted = {
+        topic: iter(false_discovery_control(family).tolist()) for topic, family in families.items()
+    }
+    return [
+        kpi if kpi.p_value is None else replace(kpi, p_adjusted=float(next(adjusted[kpi.topic])))
+        for kpi in kpis
+    ]
 
 
 def counted(
@@ -249,6 +271,7 @@ def counted(
         method="count",
         status="not assessed" if value is None else "counted",
         p_value=None,
+        p_adjusted=None,
         words=words,
     )
 
@@ -304,6 +327,7 @@ def quantile(
         method="order statistics" if value is not None else "",
         status=_status(value, n),
         p_value=None,
+        p_adjusted=None,
         words=words,
     )
 
@@ -337,6 +361,7 @@ def per_hour(
         method="ratio of sums, t on the log scale" if value is not None else "",
         status=_status(value, n),
         p_value=None,
+        p_adjusted=None,
         words=words,
     )
 

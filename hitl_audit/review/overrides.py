@@ -12,7 +12,7 @@ from hitl_audit.review.adjusted_difference import (
     adjusted_difference,
     rate_of_answers,
 )
-from hitl_audit.review.estimates import Difference, difference_of_rates
+from hitl_audit.review.estimates import difference_of_rates
 from hitl_audit.review.kpi import Item, Kpi, gap, rate_of, share
 from hitl_audit.review.reviewed import UNKNOWN, Reviewed
 from hitl_audit.review.verdicts import CaseDecision
@@ -93,6 +93,12 @@ def override_kpis(data: Reviewed) -> list[Kpi]:
     score, clustered by reviewer.
     """
     found: list[Kpi] = []
+    left_out = (
+        f"; {data.undecided} of {len(data.cases)} judged cases have no human decision and are "
+        "left out"
+        if data.undecided
+        else ""
+    )
     for direction in DIRECTIONS:
         of = _of_model(data, direction)
         for group, cases in data.everyone_and_groups():
@@ -110,7 +116,7 @@ def override_kpis(data: Reviewed) -> list[Kpi]:
                     items,
                     data.settings,
                     group=group,
-                    words=direction.words,
+                    words=direction.words + left_out,
                 )
             )
         found.append(_by_reviewer(data, direction))
@@ -205,7 +211,7 @@ def _between_groups(data: Reviewed, direction: _Direction) -> list[Kpi]:
                 for answer in answers
                 if answer.case_id in cases or answer.case_id in members[reference]
             ]
-            difference: Difference = adjusted_difference(compared, data.settings)
+            difference, p_value = adjusted_difference(compared, data.settings)
             found.append(
                 gap(
                     "overrides",
@@ -215,6 +221,8 @@ def _between_groups(data: Reviewed, direction: _Direction) -> list[Kpi]:
                     group=f"{attribute}: {group} − {reference}",
                     unit="answers",
                     weighted=data.weighted,
+                    p_value=p_value,
+                    test="t test",
                     words="group minus reference; it locates a difference, it proves no cause",
                 )
             )

@@ -203,6 +203,16 @@ def test_an_adjudication_is_the_human_decision(sample: CaseSample) -> None:
     assert summarise(without, sample).kpi("no human decision").value == 1.0
 
 
+def test_cases_without_a_human_decision_are_named(sample: CaseSample) -> None:
+    events = [verdict(case, "agree") for case in sample.case_ids]
+    events += [verdict(case, "disagree", "r2") for case in sample.case_ids[:7]]
+    found = summarise(events, sample, truth=dict.fromkeys(sample.case_ids, 1))
+    kpi = found.kpi("override rate")
+    assert kpi.n == 13
+    assert kpi.words.endswith("; 7 of 20 judged cases have no human decision and are left out")
+    assert "13 of 13 decided cases; 7 judged cases have no human decision)" in found.words
+
+
 def test_the_value_is_read_back_from_its_bytes() -> None:
     for world in (make_world(1), make_world(2, weighted=True), make_world(3, n_cases=4)):
         oversight = world.summary()
@@ -285,7 +295,7 @@ def test_the_words_say_whether_people_helped(sample: CaseSample, right: bool, wo
     truth = {case: int((i >= 10) == right or i >= 10) for i, case in enumerate(cases)}
     found = summarise(events, sample, truth=truth).words
     assert words in found
-    assert "truth known of 20 of 20 cases" in found
+    assert found.endswith("truth known of 20 of 20 decided cases)")
     assert (
         "cannot be told"
         in summarise([verdict(c, "agree") for c in cases], sample, truth=truth).words
