@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime
+from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 from hitl_audit.canonical import canonical_bytes, digest_bytes, plain
@@ -145,9 +146,9 @@ def read_event(body: bytes, openings: Mapping[str, Opening] | None = None) -> Ev
     cls = event_kinds().get(kind) if isinstance(kind, str) else None
     if cls is None:
         raise LedgerError(f"the body has kind {kind!r}; accepted: {', '.join(event_kinds())}")
-    names = {f.name for f in fields(cls)} - {"redacted", *cls.PERSONAL}
-    if set(record) != names:
-        odd = ", ".join(sorted(set(record) ^ names))
+    names, empty = _shape(cls.KIND)
+    if record.keys() != names:
+        odd = ", ".join(sorted(record.keys() ^ names))
         raise LedgerError(f"the body has missing or unknown fields: {odd}")
     if not isinstance(commitments, dict) or not set(commitments) <= set(cls.PERSONAL):
         raise LedgerError(f"the body commits to {commitments!r}; expected {cls.PERSONAL}")
@@ -166,10 +167,18 @@ def read_event(body: bytes, openings: Mapping[str, Opening] | None = None) -> Ev
     if given:
         raise LedgerError(f"there are words in {', '.join(given)} that were not recorded")
     redacted = tuple(name for name in commitments if name not in opened)
-    # A field with no default still reads as empty once its words are gone.
-    empty = {f.name: "" for f in fields(cls) if f.name in cls.PERSONAL and f.default is MISSING}
     values = {name: _frozen(value) for name, value in (record | empty | opened).items()}
     return cls(**values, redacted=redacted)
+
+
+@cache
+def _shape(kind: str) -> tuple[frozenset[str], dict[str, str]]:
+    """Names of the public fields, and what personal fields without a default read as when empty."""
+    cls = event_kinds()[kind]
+    names = frozenset(f.name for f in fields(cls)) - {"redacted", *cls.PERSONAL}
+    return names, {
+        f.name: "" for f in fields(cls) if f.name in cls.PERSONAL and f.default is MISSING
+    }
 
 
 def read_json(text: str | bytes, **options: Any) -> Any:
