@@ -305,20 +305,16 @@ def _exists(db: sa.Connection, schema: str) -> bool:
 
 
 def _create(db: sa.Connection, schema: str) -> None:
-    db.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
-    for statement in _TABLES.format(s=schema, version=VERSION).split(";\n"):
-        if statement.strip():
-            db.execute(sa.text(statement))
+    script = [f"CREATE SCHEMA IF NOT EXISTS {schema};", _TABLES.format(s=schema, version=VERSION)]
     for name, (table, when, source) in _GUARDS.items():
-        body = source.format(s=schema)
-        db.exec_driver_sql(
-            f"CREATE FUNCTION {schema}.{name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$"
-        )
-        db.exec_driver_sql(
-            f"CREATE TRIGGER {name} {when.format(s=schema)} EXECUTE FUNCTION {schema}.{name}()"
-        )
-        # Also when a session says that it is a replica.
-        db.exec_driver_sql(f"ALTER TABLE {schema}.{table} ENABLE ALWAYS TRIGGER {name}")
+        script += [
+            f"CREATE FUNCTION {schema}.{name}() RETURNS trigger LANGUAGE plpgsql "
+            f"AS $${source.format(s=schema)}$$;",
+            f"CREATE TRIGGER {name} {when.format(s=schema)} EXECUTE FUNCTION {schema}.{name}();",
+            # Also when a session says that it is a replica.
+            f"ALTER TABLE {schema}.{table} ENABLE ALWAYS TRIGGER {name};",
+        ]
+    db.exec_driver_sql("\n".join(script))
 
 
 def _words(error: BaseException | None) -> str:
