@@ -207,10 +207,21 @@ class PostgresqlStore(Store):
         return [Row(*row) for row in db.execute(query, {"text": text})]
 
     def forget(self) -> None:
-        """Rewrite the table of words without what was deleted."""
+        """Rewrite the table of words without what was deleted.
+
+        Raises:
+            LedgerError: this user may not; the server only passes it over.
+        """
+        file = sa.text(f"SELECT pg_relation_filenode('{self._schema}.opening')")
         with self._errors(), self._engine.connect() as db:
             alone = db.execution_options(isolation_level="AUTOCOMMIT")
+            before = alone.execute(file).scalar_one()
             alone.execute(sa.text(f"VACUUM FULL {self._schema}.opening"))
+            if alone.execute(file).scalar_one() == before:
+                raise LedgerError(
+                    f"ledger {self.url}: the redaction is recorded, but this user may not clear "
+                    "the words from the table's file; its owner must call forget()"
+                )
 
     def close(self) -> None:
         """Close the idle connections."""
