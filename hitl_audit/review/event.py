@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime
 from functools import cache
-from typing import Any, ClassVar, NamedTuple
+from types import NoneType
+from typing import Any, ClassVar, NamedTuple, get_args, get_origin, get_type_hints
 
 from hitl_audit.canonical import canonical_bytes, digest_bytes, plain
 from hitl_audit.errors import LedgerError, did_you_mean
@@ -25,9 +26,11 @@ from hitl_audit.errors import LedgerError, did_you_mean
 __all__ = [
     "FORMAT",
     "Event",
+    "FieldType",
     "Opening",
     "Sealed",
     "event_kinds",
+    "field_types",
     "read_event",
     "read_json",
     "unknown",
@@ -139,7 +142,8 @@ def read_event(body: bytes, openings: Mapping[str, Opening] | None = None) -> Ev
 
     Raises:
         LedgerError: not JSON, another format or kind, other fields than
-            expected, or an opening that is not what was committed to.
+            expected or of other types, or an opening that is not what was
+            committed to.
     """
     record, kind = _record(body)
     commitments = record.pop("personal", None)
@@ -168,7 +172,41 @@ def read_event(body: bytes, openings: Mapping[str, Opening] | None = None) -> Ev
         raise LedgerError(f"there are words in {', '.join(given)} that were not recorded")
     redacted = tuple(name for name in commitments if name not in opened)
     values = {name: _frozen(value) for name, value in (record | empty | opened).items()}
+    types = field_types(cls.KIND)
+    for name, value in values.items():
+        if not types[name].holds(value):
+            raise LedgerError(f"{name} is {value!r}; expected {types[name].kind.__name__}")
     return cls(**values, redacted=redacted)
+
+
+class FieldType(NamedTuple):
+    """What a field holds: a plain type, and whether it can be ``None``."""
+
+    kind: type
+    optional: bool
+
+    def holds(self, value: object) -> bool:
+        """The value is of this type; JSON does not tell 1 from 1.0."""
+        if value is None:
+            return self.optional
+        if isinstance(value, bool):
+            return self.kind is bool
+        return isinstance(value, int | float if self.kind is float else self.kind)
+
+
+@cache
+def field_types(kind: str) -> dict[str, FieldType]:
+    """The fields of one kind of event, in order."""
+    cls = event_kinds()[kind]
+    hints = get_type_hints(cls)
+    return {f.name: _field_type(hints[f.name]) for f in fields(cls)}
+
+
+def _field_type(hint: Any) -> FieldType:
+    options = [option for option in get_args(hint) if option is not NoneType]
+    if NoneType in get_args(hint):
+        return FieldType(get_origin(options[0]) or options[0], True)
+    return FieldType(get_origin(hint) or hint, False)
 
 
 @cache

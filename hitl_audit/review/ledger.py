@@ -400,9 +400,13 @@ def _sealed(event: Event, salts: Callable[[], bytes]) -> Sealed:
     if problems:
         raise LedgerError(_lines(event.KIND, problems))
     try:
-        return event.seal(salts)
+        sealed = event.seal(salts)
+        read_event(*sealed)  # what could not be read back is not recorded
     except (TypeError, rfc8785.CanonicalizationError) as error:
         raise LedgerError(f"{event.KIND}: cannot be written as JSON: {error}") from None
+    except LedgerError as error:
+        raise LedgerError(f"{event.KIND}: {error}") from None
+    return sealed
 
 
 def same_event(recorded: Event, sent: Event) -> bool:
