@@ -16,7 +16,9 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple
+from functools import cache
+from types import NoneType
+from typing import Any, ClassVar, NamedTuple, get_args, get_origin, get_type_hints
 
 from hitl_audit.canonical import canonical_bytes, digest_bytes, plain
 from hitl_audit.errors import LedgerError, did_you_mean
@@ -24,9 +26,11 @@ from hitl_audit.errors import LedgerError, did_you_mean
 __all__ = [
     "FORMAT",
     "Event",
+    "FieldType",
     "Opening",
     "Sealed",
     "event_kinds",
+    "field_types",
     "read_event",
     "read_json",
     "unknown",
@@ -138,16 +142,17 @@ def read_event(body: bytes, openings: Mapping[str, Opening] | None = None) -> Ev
 
     Raises:
         LedgerError: not JSON, another format or kind, other fields than
-            expected, or an opening that is not what was committed to.
+            expected or of other types, or an opening that is not what was
+            committed to.
     """
     record, kind = _record(body)
     commitments = record.pop("personal", None)
     cls = event_kinds().get(kind) if isinstance(kind, str) else None
     if cls is None:
         raise LedgerError(f"the body has kind {kind!r}; accepted: {', '.join(event_kinds())}")
-    names = {f.name for f in fields(cls)} - {"redacted", *cls.PERSONAL}
-    if set(record) != names:
-        odd = ", ".join(sorted(set(record) ^ names))
+    names, empty = _shape(cls.KIND)
+    if record.keys() != names:
+        odd = ", ".join(sorted(record.keys() ^ names))
         raise LedgerError(f"the body has missing or unknown fields: {odd}")
     if not isinstance(commitments, dict) or not set(commitments) <= set(cls.PERSONAL):
         raise LedgerError(f"the body commits to {commitments!r}; expected {cls.PERSONAL}")
@@ -166,10 +171,52 @@ def read_event(body: bytes, openings: Mapping[str, Opening] | None = None) -> Ev
     if given:
         raise LedgerError(f"there are words in {', '.join(given)} that were not recorded")
     redacted = tuple(name for name in commitments if name not in opened)
-    # A field with no default still reads as empty once its words are gone.
-    empty = {f.name: "" for f in fields(cls) if f.name in cls.PERSONAL and f.default is MISSING}
     values = {name: _frozen(value) for name, value in (record | empty | opened).items()}
+    types = field_types(cls.KIND)
+    for name, value in values.items():
+        if not types[name].holds(value):
+            raise LedgerError(f"{name} is {value!r}; expected {types[name].kind.__name__}")
     return cls(**values, redacted=redacted)
+
+
+class FieldType(NamedTuple):
+    """What a field holds: a plain type, and whether it can be ``None``."""
+
+    kind: type
+    optional: bool
+
+    def holds(self, value: object) -> bool:
+        """The value is of this type; JSON does not tell 1 from 1.0."""
+        if value is None:
+            return self.optional
+        if isinstance(value, bool):
+            return self.kind is bool
+        return isinstance(value, int | float if self.kind is float else self.kind)
+
+
+@cache
+def field_types(kind: str) -> dict[str, FieldType]:
+    """The fields of one kind of event, in order."""
+    cls = event_kinds()[kind]
+    hints = get_type_hints(cls)
+    return {f.name: _field_type(hints[f.name]) for f in fields(cls)}
+
+
+def _field_type(hint: Any) -> FieldType:
+    options = [option for option in get_args(hint) if option is not NoneType]
+    if NoneType in get_args(hint):
+        return FieldType(get_origin(options[0]) or options[0], True)
+    return FieldType(get_origin(hint) or hint, False)
+
+
+@cache
+def _shape(kind: str) -> tuple[frozenset[str], dict[str, str]]:
+    """Names of the public fields, and what personal fields without a default read as when empty."""
+    cls = event_kinds()[kind]
+    names = frozenset(f.name for f in fields(cls)) - {"redacted", *cls.PERSONAL}
+    return names, {
+        f.name: "" for f in fields(cls) if f.name in cls.PERSONAL and f.default is MISSING
+    }
 
 
 def read_json(text: str | bytes, **options: Any) -> Any:

@@ -11,14 +11,12 @@ import csv
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import fields
-from functools import cache
 from pathlib import Path
-from types import NoneType
-from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any
 
 from hitl_audit.canonical import canonical_bytes, plain
 from hitl_audit.errors import InputError
-from hitl_audit.review.event import Event, event_kinds, read_json, unknown
+from hitl_audit.review.event import Event, FieldType, event_kinds, field_types, read_json, unknown
 from hitl_audit.review.frames import columns_of
 from hitl_audit.review.ledger import Numbered
 
@@ -27,13 +25,6 @@ __all__ = ["read_events", "safe_cell", "unsafe_cell", "write_events"]
 _FORMAT = "hitl-audit/events/v1"
 # What spreadsheets take for the start of a formula, also in full width; and our own mark.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
-
-
-class _Field(NamedTuple):
-    """How a field is kept in a cell: its plain type, and whether it can be absent."""
-
-    kind: type
-    optional: bool
 
 
 def safe_cell(text: str) -> str:
@@ -94,7 +85,7 @@ def _write_csv(file: Path, events: list[Numbered]) -> None:
         writer = csv.writer(stream)
         writer.writerow(["seq", "kind", *names])
         for seq, event in events:
-            there = _types(event.KIND)
+            there = field_types(event.KIND)
             cells = [
                 _to_cell(there[name], getattr(event, name)) if name in there else ""
                 for name in names
@@ -102,7 +93,7 @@ def _write_csv(file: Path, events: list[Numbered]) -> None:
             writer.writerow([seq, event.KIND, *cells])
 
 
-def _to_cell(field: _Field, value: Any) -> str:
+def _to_cell(field: FieldType, value: Any) -> str:
     if value is None:
         return ""
     if field.kind is str:
@@ -119,7 +110,7 @@ def _read_csv(file: Path) -> Iterable[Numbered]:
             yield _event(f"{file.name}: row {number}", row, _from_cell)
 
 
-def _from_cell(field: _Field, cell: Any) -> Any:
+def _from_cell(field: FieldType, cell: Any) -> Any:
     if field.kind is str:
         return None if field.optional and not cell else unsafe_cell(cell)
     if not cell:
@@ -145,7 +136,7 @@ def _write_parquet(file: Path, events: list[Numbered]) -> None:
     pq.write_table(pa.table(columns).replace_schema_metadata({"format": _FORMAT}), file)
 
 
-def _to_value(field: _Field, value: Any) -> Any:
+def _to_value(field: FieldType, value: Any) -> Any:
     if field.kind is not tuple or value is None:
         return value
     return json.dumps(plain(value), ensure_ascii=False)
@@ -163,7 +154,7 @@ def _read_parquet(file: Path) -> Iterable[Numbered]:
         yield _event(f"{file.name}: row {number}", row, _from_value)
 
 
-def _from_value(field: _Field, value: Any) -> Any:
+def _from_value(field: FieldType, value: Any) -> Any:
     return json.loads(value) if field.kind is tuple else value
 
 
@@ -196,21 +187,21 @@ def _read_json(file: Path) -> Iterable[Numbered]:
 # --------------------------------------------------------------------- common
 
 
-def _event(where: str, row: dict[str, Any], decode: Callable[[_Field, Any], Any]) -> Numbered:
+def _event(where: str, row: dict[str, Any], decode: Callable[[FieldType, Any], Any]) -> Numbered:
     kinds = event_kinds()
     kind = row.get("kind")
     cls = kinds.get(kind) if isinstance(kind, str) else None
     if cls is None:
         raise InputError(f"{where}: {unknown('kind', kind, kinds)}")
     values = {}
-    for name, field in _types(cls.KIND).items():
+    for name, field in field_types(cls.KIND).items():
         if name not in row:
             raise InputError(f"{where}: there is no {name!r}")
         try:
             value = _frozen(decode(field, row[name]))
         except (ValueError, TypeError):
             raise InputError(f"{where}: {name} is {row[name]!r}; expected JSON text") from None
-        if not _fits(field, value):
+        if not field.holds(value):
             raise InputError(f"{where}: {name} is {value!r}; expected {field.kind.__name__}")
         values[name] = value
     try:
@@ -220,36 +211,12 @@ def _event(where: str, row: dict[str, Any], decode: Callable[[_Field, Any], Any]
     return Numbered(seq, cls(**values))
 
 
-def _fits(field: _Field, value: Any) -> bool:
-    if value is None:
-        return field.optional
-    if field.kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if field.kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, field.kind)
-
-
 def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
-@cache
-def _types(kind: str) -> dict[str, _Field]:
-    cls = event_kinds()[kind]
-    hints = get_type_hints(cls)
-    return {f.name: _field(hints[f.name]) for f in fields(cls)}
-
-
-def _field(hint: Any) -> _Field:
-    options = [option for option in get_args(hint) if option is not NoneType]
-    if NoneType in get_args(hint):
-        return _Field(get_origin(options[0]) or options[0], True)
-    return _Field(get_origin(hint) or hint, False)
-
-
-def _all_types() -> dict[str, _Field]:
-    types: dict[str, _Field] = {}
+def _all_types() -> dict[str, FieldType]:
+    types: dict[str, FieldType] = {}
     for kind in event_kinds():
-        types |= _types(kind)
+        types |= field_types(kind)
     return types

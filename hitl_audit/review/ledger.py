@@ -33,6 +33,7 @@ from hitl_audit.review.integrity import (
     checkpoint_of,
     checkpoint_problems,
     content_problems,
+    leaves_of,
 )
 from hitl_audit.review.judgment import Judgment
 from hitl_audit.review.merkle import (
@@ -274,11 +275,12 @@ class Ledger:
         """
         with self._store.reading() as db:
             rows, guards = self._store.rows(db), self._store.removed_guards(db)
-        problems = [*_guard_problems(guards), *chain_problems(rows)]
+        leaves = leaves_of(rows)
+        problems = [*_guard_problems(guards), *chain_problems(rows, leaves)]
         if problems:
             raise LedgerError("ledger: damaged, no checkpoint: " + "; ".join(problems))
         self.close()  # so that the file is whole when the checkpoint is published with it
-        return checkpoint_of(rows)
+        return checkpoint_of(rows, leaves)
 
     def verify(self, checkpoint: Checkpoint | None = None) -> tuple[str, ...]:
         """Problems in words, each naming its event; empty if everything is intact.
@@ -292,10 +294,10 @@ class Ledger:
             rows, openings, guards = self._everything()
         except LedgerError as error:
             return (str(error),)
-        problems = _problems(rows, openings, guards)
+        chain = chain_problems(rows)
+        problems = [*_guard_problems(guards), *chain, *content_problems(rows, openings)]
         if checkpoint is not None:
-            chained = not chain_problems(rows)
-            problems += checkpoint_problems(rows, checkpoint, chained=chained)
+            problems += checkpoint_problems(rows, checkpoint, chained=not chain)
         return tuple(problems)
 
     def verify_against(self, checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -374,7 +376,7 @@ class Ledger:
 
     def _leaves(self) -> list[bytes]:
         with self._store.reading() as db:
-            return [leaf_hash(row.body) for row in self._store.rows(db)]
+            return leaves_of(self._store.rows(db))
 
 
 def _open(path_or_url: str | Path, read_only: bool) -> Store:
@@ -398,9 +400,13 @@ def _sealed(event: Event, salts: Callable[[], bytes]) -> Sealed:
     if problems:
         raise LedgerError(_lines(event.KIND, problems))
     try:
-        return event.seal(salts)
+        sealed = event.seal(salts)
+        read_event(*sealed)  # what could not be read back is not recorded
     except (TypeError, rfc8785.CanonicalizationError) as error:
         raise LedgerError(f"{event.KIND}: cannot be written as JSON: {error}") from None
+    except LedgerError as error:
+        raise LedgerError(f"{event.KIND}: {error}") from None
+    return sealed
 
 
 def same_event(recorded: Event, sent: Event) -> bool:
@@ -436,14 +442,6 @@ def _receipt(row: Row) -> Receipt:
 
 def _lines(kind: str, problems: Iterable[str]) -> str:
     return "\n".join(f"{kind}: {problem}" for problem in problems)
-
-
-def _problems(rows: Sequence[Row], openings: Openings, guards: Iterable[str]) -> list[str]:
-    return [
-        *_guard_problems(guards),
-        *chain_problems(rows),
-        *content_problems(rows, openings),
-    ]
 
 
 def _guard_problems(guards: Iterable[str]) -> list[str]:
