@@ -23,8 +23,8 @@ from hitl_audit.errors import InputError
 from hitl_audit.review.event import Event
 from hitl_audit.review.ids import named_id
 from hitl_audit.review.judgment import Adjudication, Judgment, Withdrawal
-from hitl_audit.review.records import Assignment, Escalation, Resolution
-from hitl_audit.review.seats import CaseSeats, ReviewerSeats, Seat, SeatKey
+from hitl_audit.review.records import Assignment, Escalation, Redaction, Resolution
+from hitl_audit.review.seats import CaseSeats, ReviewerSeats, Seat, SeatKey, without_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,6 +140,8 @@ class ReviewQueue:
                 self._judgment(event)
             case Withdrawal():
                 self._withdrawal(event)
+            case Redaction():
+                self._redaction(event)
             case Assignment() if self._is_mine(event) and event.simulated == self.simulated:
                 self._assignment(event)
             case Adjudication() if self._is_mine(event) and event.simulated == self.simulated:
@@ -196,6 +198,15 @@ class ReviewQueue:
             elif seat.verdict is None and judgment is seat.blind:
                 seat.declined = True
             self._note(key, seat)
+
+    def _redaction(self, event: Redaction) -> None:
+        key, judgment = self._judgments.get(event.redacts, (None, None))
+        if key is None or judgment is None:
+            return
+        seat, emptied = self._seat(key), without_words(judgment, event)
+        self._judgments[event.redacts] = (key, emptied)
+        seat.blind = emptied if seat.blind is judgment else seat.blind
+        seat.verdict = emptied if seat.verdict is judgment else seat.verdict
 
     def _assignment(self, event: Assignment) -> None:
         for case_id, task, due in event.tasks:

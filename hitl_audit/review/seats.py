@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 from hitl_audit.review.judgment import DECISIONS, Adjudication, Judgment
+from hitl_audit.review.records import Redaction
 
-__all__ = ["CaseSeats", "ReviewerSeats", "Seat", "SeatKey"]
+__all__ = ["CaseSeats", "ReviewerSeats", "Seat", "SeatKey", "without_words"]
 
 
 class SeatKey(NamedTuple):
@@ -134,3 +135,11 @@ class ReviewerSeats:
     done: int = 0
     waiting: int = 0
     foreign: int = 0
+
+
+def without_words(judgment: Judgment, redaction: Redaction) -> Judgment:
+    """The judgment after a redaction: words that were destroyed do not live on in memory."""
+    if judgment.event_id != redaction.redacts:
+        return judgment
+    emptied: dict[str, Any] = dict.fromkeys(redaction.fields, "")
+    return replace(judgment, **emptied, redacted=(*judgment.redacted, *redaction.fields))
