@@ -423,9 +423,17 @@ class ReviewSession(Desk):
             RefusedError: the model's answer is still hidden, or another case is current.
             LedgerError: an edit that cannot be recorded.
         """
+        as_text = tuple((str(f), str(old), str(new)) for f, old, new in edits)
         found = self.ledger.find(event_id) if event_id else None
         if found is not None:
-            return found[0]
+            there = found[1]
+            if (
+                isinstance(there, WhatIf)
+                and there.reviewer == self.reviewer
+                and (there.edits == as_text or "edits" in there.redacted)
+            ):
+                return found[0]
+            raise RefusedError(f"Record {event_id} is already taken by another answer.")
         task = self._task()
         if case_id is not None and case_id != task.case_id:
             raise RefusedError(self._why_not(case_id, task))
@@ -439,7 +447,7 @@ class ReviewSession(Desk):
                 simulated=self.simulated,
                 case_id=task.case_id,
                 reviewer=self.reviewer,
-                edits=tuple((str(f), str(old), str(new)) for f, old, new in edits),
+                edits=as_text,
                 expectation=expectation,
                 score_before=score_before,
                 score_after=score_after,
