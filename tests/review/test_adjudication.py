@@ -66,6 +66,16 @@ def test_the_third_person_sees_the_arguments_without_names(ledger: Ledger) -> No
     assert session.dissent() == session_on(Ledger(ledger.path or "")).dissent()
 
 
+def test_words_that_were_redacted_are_not_shown(ledger: Ledger) -> None:
+    session = session_on(ledger)
+    case = session.position().case_id
+    said = [e for e in ledger.judgments() if (e.case_id, e.answer) == (case, "disagree")]
+    assert "two late payments" in repr(session.dissent())
+    ledger.redact(said[0].event_id, ["rationale"], by="officer", reason="erasure")
+    assert "two late payments" not in repr(session.dissent())
+    assert session.dissent() == session_on(ledger).dissent()
+
+
 def test_a_decision_settles_the_verdicts_and_the_case(ledger: Ledger) -> None:
     session = session_on(ledger)
     first = session.position().case_id
