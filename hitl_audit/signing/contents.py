@@ -30,8 +30,8 @@ _make: Any = generic  # its constructors have no types
 def check_structure(pdf: bytes) -> None:
     """Have a second, fast reader (qpdf) look at the tables of a file first.
 
-    A table of objects can be made so that reading it takes for ever; qpdf
-    refuses those, and the two readers must not see two documents.
+    A table of objects can be made so that the other reader never comes to its
+    end; qpdf refuses those at once.
 
     Raises:
         ValueError: it cannot be read, or not without repairing its tables.
