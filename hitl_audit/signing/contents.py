@@ -3,19 +3,50 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+import pikepdf
 from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.reader import PdfFileReader
 
 from hitl_audit.canonical import sha256
 
-__all__ = ["add_attachment", "attachments", "describe_changes", "entry", "items"]
+__all__ = [
+    "add_attachment",
+    "attachments",
+    "check_structure",
+    "describe_changes",
+    "entry",
+    "items",
+]
 
-_MAXIMUM_NODES = 100_000
+_MAXIMUM_NODES = 10_000
 _make: Any = generic  # its constructors have no types
+
+
+def check_structure(pdf: bytes) -> None:
+    """Have a second, fast reader (qpdf) look at the tables of a file first.
+
+    A table of objects can be made so that the other reader never comes to its
+    end; qpdf refuses those at once.
+
+    Raises:
+        ValueError: it cannot be read, or not without repairing its tables.
+    """
+    end = pdf.rfind(b"%%EOF")
+    body = pdf[: end + len(b"%%EOF")] if end >= 0 else pdf
+    try:
+        with pikepdf.open(io.BytesIO(body), suppress_warnings=True) as document:
+            found = [str(warning) for warning in document.get_warnings()]
+    except (pikepdf.PdfError, RuntimeError, ValueError, UnicodeError) as error:
+        # Its words name the stream, not what is wrong with it, first.
+        words = re.sub(r"stream <[^>]*>:? ?", "", str(error))
+        raise ValueError(words or type(error).__name__) from None
+    if any("xref" in text or "cross-reference" in text for text in found):
+        raise ValueError("its table of objects is damaged")
 
 
 def attachments(pdf: bytes) -> dict[str, bytes]:

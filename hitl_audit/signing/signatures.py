@@ -467,9 +467,10 @@ def _end(signature: EmbeddedPdfSignature) -> int:
 
 
 def _certifies(signature: EmbeddedPdfSignature) -> bool:
-    """Whether it carries a DocMDP transform (ISO 32000-2, 12.8.2.2)."""
+    """Whether it allows later signatures and nothing else (DocMDP, ISO 32000-2, 12.8.2.2)."""
     references = items(entry(signature.sig_object, "/Reference", ()))
-    return any(entry(reference, "/TransformMethod") == "/DocMDP" for reference in references)
+    stated = any(entry(reference, "/TransformMethod") == "/DocMDP" for reference in references)
+    return stated and signature.docmdp_level in (MDPPerm.NO_CHANGES, MDPPerm.FILL_FORMS)
 
 
 def _revocation(reader: PdfFileReader) -> Revocation:

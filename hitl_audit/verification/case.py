@@ -11,7 +11,7 @@ from typing import Any
 
 from hitl_audit.manifest import Manifest
 from hitl_audit.signing.attestations import ENVELOPES
-from hitl_audit.signing.contents import attachments
+from hitl_audit.signing.contents import attachments, check_structure
 from hitl_audit.signing.envelope import Envelope, read_envelope
 from hitl_audit.signing.keys import spaced_fingerprint
 from hitl_audit.signing.rules import SigningRules, read_rules
@@ -42,6 +42,8 @@ class Case:
     @cached_property
     def document(self) -> SignedDocument:
         """The fields and signatures."""
+        with quiet():
+            check_structure(self.pdf)
         return read_signatures(
             self.pdf,
             authorities=self._trust.authorities,

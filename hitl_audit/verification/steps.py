@@ -18,7 +18,7 @@ from hitl_audit.verification.source import Source, open_source
 
 __all__ = ["STEPS", "verify"]
 
-_PATIENCE = 120.0  # seconds
+_PATIENCE = 60.0  # seconds
 STEPS: tuple[tuple[str, str, Callable[[Case], Answer]], ...] = (
     ("readable", "The file can be read", document_checks.check_readable),
     ("signed", "The document is signed", document_checks.check_signed),
