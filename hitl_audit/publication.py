@@ -23,7 +23,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hitl_audit.error_slices import ErrorSlices
-from hitl_audit.evidence import Evidence, PublicationRecord
+from hitl_audit.evidence import Evidence, ProfileRecord, PublicationRecord
 from hitl_audit.fairness.counts import GroupCounts
 from hitl_audit.fairness.disparity import GapSummary
 from hitl_audit.fairness.group_metrics import GroupMetrics
@@ -284,6 +284,7 @@ def _analyses(evidence: Evidence, hidden: _Hidden) -> Any:
     by = TIMES.join(_compared_by(evidence))
     if made.error_slices is not None:
         made = replace(made, error_slices=_slices(made.error_slices, hidden.minimum))
+    made = replace(made, profiles=tuple(_bands(one, hidden.minimum) for one in made.profiles))
     for name in ("mitigation", "alternatives"):
         part = getattr(made, name)
         if part is not None and any(hidden.has(by, group) for group in part.groups):
@@ -311,7 +312,21 @@ def _slices(found: ErrorSlices, minimum: int) -> ErrorSlices:
     )
 
 
-def _rounded(bound: float | None) -> float | None:
+def _bands(record: ProfileRecord, minimum: int) -> ProfileRecord:
+    """Score bands of enough people; their edges are some person's score, so they are rounded."""
+    bands = tuple(
+        replace(b, above=_rounded(b.above), up_to=_rounded(b.up_to))
+        for b in record.bands
+        if b.n >= minimum
+    )
+    moved = record.stability
+    if moved is not None:
+        shares = tuple((_rounded(a), _rounded(b), p, q) for a, b, p, q in moved.shares)
+        moved = replace(moved, shares=shares)
+    return replace(record, bands=bands, stability=moved)
+
+
+def _rounded(bound: Any) -> Any:
     return None if bound is None else float(f"{bound:.3g}")
 
 
