@@ -18,6 +18,7 @@ group that is left out, and why. Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -165,6 +166,8 @@ def _pruned(value: Any, hidden: _Hidden, attribute: str = "") -> Any:
         return _gap(value, hidden)
     if isinstance(value, Finding):
         return _finding(value, hidden)
+    if hasattr(value, "notes"):
+        value = _unsized(value, hidden)
     own = getattr(value, "attribute", attribute)
     attribute = own if isinstance(own, str) else attribute
     if any(hidden.has(attribute, getattr(value, name, None)) for name in _NAMES):
@@ -178,6 +181,15 @@ def _pruned(value: Any, hidden: _Hidden, attribute: str = "") -> Any:
         if new is not old and new != old:
             changes[one.name] = new
     return replace(value, **changes) if changes else value
+
+
+def _unsized(value: Any, hidden: _Hidden) -> Any:
+    """Without the sizes of hidden groups in its notes: ``islands (region, n = 6)``."""
+    names = [re.escape(g) for groups in hidden.found.values() for g in groups]
+    if not names or not isinstance(value.notes, tuple):
+        return value
+    sized = re.compile(rf"((?:{'|'.join(names)}) \([^()]*?), n = [\d,]+\)")
+    return replace(value, notes=tuple(sized.sub(r"\1, not published)", n) for n in value.notes))
 
 
 def _metrics(metrics: GroupMetrics, hidden: _Hidden) -> GroupMetrics:
