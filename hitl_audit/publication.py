@@ -18,12 +18,13 @@ group that is left out, and why. Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hitl_audit.error_slices import ErrorSlices
-from hitl_audit.evidence import Evidence, PublicationRecord
+from hitl_audit.evidence import Evidence, ProfileRecord, PublicationRecord
 from hitl_audit.fairness.counts import GroupCounts
 from hitl_audit.fairness.disparity import GapSummary
 from hitl_audit.fairness.group_metrics import GroupMetrics
@@ -165,6 +166,8 @@ def _pruned(value: Any, hidden: _Hidden, attribute: str = "") -> Any:
         return _gap(value, hidden)
     if isinstance(value, Finding):
         return _finding(value, hidden)
+    if hasattr(value, "notes"):
+        value = _unsized(value, hidden)
     own = getattr(value, "attribute", attribute)
     attribute = own if isinstance(own, str) else attribute
     if any(hidden.has(attribute, getattr(value, name, None)) for name in _NAMES):
@@ -178,6 +181,15 @@ def _pruned(value: Any, hidden: _Hidden, attribute: str = "") -> Any:
         if new is not old and new != old:
             changes[one.name] = new
     return replace(value, **changes) if changes else value
+
+
+def _unsized(value: Any, hidden: _Hidden) -> Any:
+    """Without the sizes of hidden groups in its notes: ``islands (region, n = 6)``."""
+    names = [re.escape(g) for groups in hidden.found.values() for g in groups]
+    if not names or not isinstance(value.notes, tuple):
+        return value
+    sized = re.compile(rf"((?:{'|'.join(names)}) \([^()]*?), n = [\d,]+\)")
+    return replace(value, notes=tuple(sized.sub(r"\1, not published)", n) for n in value.notes))
 
 
 def _metrics(metrics: GroupMetrics, hidden: _Hidden) -> GroupMetrics:
@@ -284,6 +296,7 @@ def _analyses(evidence: Evidence, hidden: _Hidden) -> Any:
     by = TIMES.join(_compared_by(evidence))
     if made.error_slices is not None:
         made = replace(made, error_slices=_slices(made.error_slices, hidden.minimum))
+    made = replace(made, profiles=tuple(_bands(one, hidden.minimum) for one in made.profiles))
     for name in ("mitigation", "alternatives"):
         part = getattr(made, name)
         if part is not None and any(hidden.has(by, group) for group in part.groups):
@@ -311,7 +324,21 @@ def _slices(found: ErrorSlices, minimum: int) -> ErrorSlices:
     )
 
 
-def _rounded(bound: float | None) -> float | None:
+def _bands(record: ProfileRecord, minimum: int) -> ProfileRecord:
+    """Score bands of enough people; their edges are some person's score, so they are rounded."""
+    bands = tuple(
+        replace(b, above=_rounded(b.above), up_to=_rounded(b.up_to))
+        for b in record.bands
+        if b.n >= minimum
+    )
+    moved = record.stability
+    if moved is not None:
+        shares = tuple((_rounded(a), _rounded(b), p, q) for a, b, p, q in moved.shares)
+        moved = replace(moved, shares=shares)
+    return replace(record, bands=bands, stability=moved)
+
+
+def _rounded(bound: Any) -> Any:
     return None if bound is None else float(f"{bound:.3g}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hitl_audit.evidence import Evidence
 from hitl_audit.findings import Finding, Status, metric_words, percent
 from hitl_audit.follow_up import SEVERITIES, FollowUp, current
+from hitl_audit.groups import ALL
 from hitl_audit.report.document import Block, Heading, Note, Paragraph, Section, Table
 from hitl_audit.report.wording import (
     criterion_words,
@@ -103,7 +104,7 @@ def _before_and_after(evidence: Evidence) -> list[Block]:
                 rows.append(
                     (
                         f"{criterion.id}. {metric_words(c.metric)}",
-                        c.group,
+                        "all rows" if c.group == ALL else c.group,
                         f"{c.before_n:,} → {c.after_n:,}",
                         show(c.before),
                         show(c.after),

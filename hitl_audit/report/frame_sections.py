@@ -372,7 +372,10 @@ def verify_section(evidence: Evidence) -> Section:
         (
             Paragraph(
                 "Every number in this document is in evidence.json, which is attached to it "
-                "together with the plan, its registration and a manifest of digests. To check the "
+                "together with the plan, its registration and a manifest of digests. Where a "
+                "number comes from is told by “hitl-audit explain-number report.pdf T2.1.4”: table "
+                "2, row 1, column 4 (F for a figure, O for a line of page one, or the number "
+                "itself). To check the "
                 "document, its signatures and its attachments, run “hitl-audit verify report.pdf”, "
                 "or open it in any PDF reader that shows signatures. Changing a single byte after "
                 "signing is seen."
@@ -380,13 +383,15 @@ def verify_section(evidence: Evidence) -> Section:
             Facts(tuple(facts), code=frozenset(name for name, _ in facts)),
             Table(
                 "Where the numbers come from",
-                ("Part", "Computed by", "Seed", "Data digest"),
+                ("Part", "Computed by", "Seed", "On data"),
                 tuple(
                     (
                         p.part,
                         p.function,
                         "–" if p.random_state is None else str(p.random_state),
-                        p.data_digest,
+                        "the audited rows"
+                        if p.data_digest == evidence.data.digest
+                        else p.data_digest[:27] + "…",
                     )
                     for p in evidence.provenance
                 ),

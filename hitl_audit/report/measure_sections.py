@@ -92,7 +92,7 @@ def performance_section(evidence: Evidence) -> Section:
         ),
         Table(
             "Decisions against recorded outcomes, all rows",
-            ("", f"Model: {favorable}", f"Model: {unfavorable}", "Sum"),
+            ("Cases", f"Model: {favorable}", f"Model: {unfavorable}", "Sum"),
             (
                 (
                     f"Recorded: {favorable}",
