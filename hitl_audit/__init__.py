@@ -52,9 +52,10 @@ if TYPE_CHECKING:
     from hitl_audit.report.rendered import AuditReport
     from hitl_audit.results import AuditResults
     from hitl_audit.review.agreement import agreement
+    from hitl_audit.review.change_approval import approve_change
     from hitl_audit.review.consensus import consensus
     from hitl_audit.review.estimates import weighted_rate
-    from hitl_audit.review.feedback import approve_change, propose_change
+    from hitl_audit.review.feedback import propose_change
     from hitl_audit.review.ledger import Judgment, Ledger
     from hitl_audit.review.oversight import Oversight
     from hitl_audit.review.planner import plan_review
@@ -84,7 +85,7 @@ _HOMES = {
     "accumulated_local_effects": "explanations.views.local_effects",
     "adverse_action_reasons": "explanations.views.reasons",
     "agreement": "review.agreement",
-    "approve_change": "review.feedback",
+    "approve_change": "review.change_approval",
     "coefficients": "explanations.views.transparent",
     "consensus": "review.consensus",
     "explain": "explanations.explain",

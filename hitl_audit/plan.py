@@ -20,7 +20,6 @@ from pydantic_core import ErrorDetails
 
 from hitl_audit.canonical import Digest, digest_bytes, utc_text
 from hitl_audit.errors import PlanError, did_you_mean
-from hitl_audit.plan_review import ReviewSection
 from hitl_audit.plan_sections import (
     HIGHER_IS_BETTER,
     AlternativesSection,
@@ -37,6 +36,7 @@ from hitl_audit.plan_sections import (
     Role,
     ThresholdsSection,
 )
+from hitl_audit.review_plan import ReviewSection
 
 __all__ = ["AuditPlan", "PlanLock", "Registration", "parse_lock", "register"]
 

@@ -274,7 +274,20 @@ def test_an_open_escalation_stands_in_the_way_until_its_role_settles_it(
     assert request.event_id[:8] in listed.output
     settled = runner.invoke(
         cli.main,
-        ["escalations", str(folder), "--resolve", request.event_id[:8], "--outcome", "by hand", "--rationale", "income seen", "--by", "Grace", "--role", "compliance officer"],
+        [
+            "escalations",
+            str(folder),
+            "--resolve",
+            request.event_id[:8],
+            "--outcome",
+            "by hand",
+            "--rationale",
+            "income seen",
+            "--by",
+            "Grace",
+            "--role",
+            "compliance officer",
+        ],
     )
     assert "1 resolved" in settled.output
 

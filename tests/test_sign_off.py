@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hitl_audit.audit import report_from
+from hitl_audit.documents import report_of
 from hitl_audit.errors import InputError, SigningError
 from hitl_audit.sign_off import preview_signature, sign_folder
 from hitl_audit.signing.keys import SigningKey, generate_key
@@ -47,7 +47,7 @@ def fresh(mortgage_folder: Path, tmp_path_factory: pytest.TempPathFactory, clock
     folder: Path = tmp_path_factory.mktemp("sign-off") / "mortgage"
     shutil.copytree(mortgage_folder, folder)
     clock.moment = later(folder)
-    report_from(folder, now=clock()).save(folder, replace=True)
+    report_of(folder, now=clock()).save(folder, replace=True)
     return folder
 
 
