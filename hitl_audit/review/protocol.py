@@ -1,4 +1,4 @@
-"""What a review session says and what it refuses. Pure."""
+"""What the judging protocol says to a reviewer and what it refuses. Pure."""
 
 from __future__ import annotations
 
