@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from hitl_audit.canonical import digest, utc_text
 from hitl_audit.errors import LedgerError
-from hitl_audit.review.answers import Position, RefusedError, check_reasons, check_session
 from hitl_audit.review.desk import Desk
 from hitl_audit.review.ids import named_id
 from hitl_audit.review.judgment import ANSWERS, Adjudication, Judgment
 from hitl_audit.review.ledger import Ledger, Receipt
+from hitl_audit.review.protocol import Position, RefusedError, check_reasons, check_session
 from hitl_audit.review.queue import ReviewQueue
 from hitl_audit.review.revealed import Revealed
 from hitl_audit.review.sampling import CaseSample

@@ -1,223 +1,298 @@
-"""What a review session says and what it refuses. Pure."""
+"""Answers given elsewhere, turned into judgments row by row.
+
+Whoever brings them says what the ledger must know and the other program does
+not: the plan, the model, how the cases were drawn, and whether the model's
+answer was on screen. An answer given without it is *blind*, one given with it
+*final*. Nothing is recorded while any row is bad, unless that is asked for.
+"""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from typing import TYPE_CHECKING, NamedTuple
 
-from hitl_audit.errors import InputError, LedgerError, did_you_mean
-from hitl_audit.review.judgment import ANSWERS, CONFIDENCES, Judgment
-from hitl_audit.review.queue import Step
-from hitl_audit.review.revealed import Revealed
-from hitl_audit.review.sampling import CaseSample
+from hitl_audit.canonical import canonical_bytes, utc_text
+from hitl_audit.errors import InputError
+from hitl_audit.review.event import Event, unknown
+from hitl_audit.review.judgment import DECISIONS, Judgment
+from hitl_audit.review.ledger import Ledger, same_event
 
-__all__ = [
-    "PROTOCOLS",
-    "Debrief",
-    "Given",
-    "LookBack",
-    "Position",
-    "RefusedError",
-    "check_answer",
-    "check_controls",
-    "check_reasons",
-    "check_session",
-    "debriefed",
-]
+if TYPE_CHECKING:
+    import pandas as pd
 
-PROTOCOLS = ("blind-first", "open")
+__all__ = ["Answer", "ImportReport", "Origin", "RowNote", "as_judgments", "import_answers"]
+
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://hitl-audit/import/v1")
+_MTURK_ZONES = {"PST": -8, "PDT": -7, "UTC": 0, "GMT": 0}
 
 
-class RefusedError(LedgerError):
-    """The session did not take an answer; nothing was recorded.
+class Answer(NamedTuple):
+    """One answer as another program exported it, all in text.
 
     Attributes:
-        field: where the reviewer should look: ``"answer"``, ``"confidence"``,
-            ``"reasons"``, ``"rationale"`` or ``""``.
+        where: where it stands, for people: ``"row 3"``.
+        record: what identifies it there; the same record is imported once.
+        case_id, reviewer, label: who chose what for which case.
+        at: when, ISO 8601 with a zone (or as Mechanical Turk writes it).
+        seconds: time on task, or ``""``.
+        reasons: reason codes.
+        rationale: in the reviewer's words, or ``""``.
+        from_prediction: the record itself says that it began from the model's answer.
+        skipped: why it is no answer (a cancelled task, say), or ``""``.
     """
 
-    def __init__(self, message: str, field: str = "") -> None:
-        super().__init__(message)
-        self.field = field
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where the reviewer is.
-
-    Attributes:
-        case_id: the case to judge, ``None`` when the queue is exhausted.
-        step: ``"blind"``, ``"final"`` or ``"done"``.
-        judged, total: number of cases behind the reviewer, and in all.
-        words: ``"3 of 20"`` when two are judged, or why there is no case.
-        due: UTC text until when, or ``""``.
-    """
-
-    case_id: str | None
-    step: Step
-    judged: int
-    total: int
-    words: str
-    due: str = ""
-
-
-@dataclass(frozen=True)
-class LookBack:
-    """A case on which the reviewer has answered, as they left it; nothing can be changed here.
-
-    Attributes:
-        case_id: the case.
-        values: its names and values, in words.
-        answers: everything they recorded on it, in order, corrections included.
-        withdrawn: event ids of the answers they took back.
-        revealed: what they were shown of the model; ``None`` if it was hidden.
-    """
-
+    where: str
+    record: tuple[str, ...]
     case_id: str
-    values: tuple[tuple[str, str], ...]
-    answers: tuple[Judgment, ...]
-    withdrawn: tuple[str, ...]
-    revealed: Revealed | None
+    reviewer: str
+    label: str
+    at: str
+    seconds: str = ""
+    reasons: tuple[str, ...] = ()
+    rationale: str = ""
+    from_prediction: bool = False
+    skipped: str = ""
 
 
-@dataclass(frozen=True)
-class Debrief:
-    """What the reviewer is told at the end about the controls.
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What the other program does not know of its answers.
 
     Attributes:
-        planted: cases on which they were shown a reversed answer of the model.
-        repeated: cases they judged twice.
-        gold: cases whose right answer was known.
-        words: the same in a few sentences; ``""`` if there were no controls.
+        source: name of the export, for example ``"label-studio project 83"``; part
+            of every event's id.
+        plan_digest, model_digest: what was judged, under which plan.
+        role: as what people judged.
+        design: how the cases were drawn.
+        chances: chance of each case to be in the sample; cases that are not in
+            it are refused. ``None`` each with the design ``"purposive"``.
+        labels: the words for a favorable and an unfavorable decision.
+        unsure: the words for no decision.
+        model_decisions: what the model's answer on screen was, by case id;
+            ``None`` if it was not on screen.
+        model_scores: the scores on screen, if they were.
+        explained: the explanation was on screen too.
+        reviewers: the ids to record in place of those of the other program.
     """
 
-    planted: tuple[str, ...]
-    repeated: tuple[str, ...]
-    gold: tuple[str, ...]
+    source: str
+    plan_digest: str
+    model_digest: str
+    role: str
+    design: str
+    chances: Mapping[str, float | None] = field(repr=False)
+    labels: tuple[str, str] = ("Favorable", "Unfavorable")
+    unsure: str = "Not sure"
+    model_decisions: Mapping[str, str] | None = field(default=None, repr=False)
+    model_scores: Mapping[str, float] | None = field(default=None, repr=False)
+    explained: bool = False
+    reviewers: Mapping[str, str] | None = field(default=None, repr=False)
+
+
+class RowNote(NamedTuple):
+    """What is wrong with a row, or why it was passed over."""
+
+    where: str
     words: str
 
 
-class Given(NamedTuple):
-    """An answer as it was sent."""
+@dataclass(frozen=True)
+class ImportReport:
+    """What came of an import.
 
-    answer: str
-    confidence: int | None
-    reasons: tuple[str, ...]
-    rationale: str
-    note: str
+    Attributes:
+        source: of the answers.
+        recorded: new events in the ledger.
+        known: events that were there already.
+        bad: rows that are no valid judgment; nothing of them is in the ledger.
+        skipped: rows that are no answers, for example cancelled tasks.
+    """
+
+    source: str
+    recorded: int
+    known: int
+    bad: tuple[RowNote, ...]
+    skipped: tuple[RowNote, ...]
+
+    def frame(self) -> pd.DataFrame:
+        """Bad and skipped rows, with the words for each."""
+        import pandas as pd
+
+        rows = [(where, "bad", words) for where, words in self.bad]
+        rows += [(where, "skipped", words) for where, words in self.skipped]
+        return pd.DataFrame(rows, columns=["where", "outcome", "words"])
 
 
-def debriefed(done: Iterable[tuple[str, str]]) -> Debrief:
-    """Tell what the controls were.
+def import_answers(
+    ledger: Ledger, answers: Iterable[Answer], origin: Origin, *, leave_out_bad: bool = False
+) -> ImportReport:
+    """Record answers as judgments; importing the same ones again adds nothing.
 
     Args:
-        done: case id and kind of task of every finished task.
-    """
-    done = tuple(done)
-    planted, repeated, gold = (
-        tuple(case for case, task in done if task == kind) for kind in ("planted", "repeat", "gold")
-    )
-    words = []
-    if planted:
-        words.append(
-            f"On {_number(planted)} you were shown a reversed answer of the model, to see "
-            f"whether wrong answers are noticed: {', '.join(planted)}. Your verdicts there "
-            "enter no rate."
-        )
-    if repeated:
-        words.append(f"You judged {_number(repeated)} twice: {', '.join(repeated)}.")
-    if gold:
-        words.append(f"Of {_number(gold)} the right answer was known: {', '.join(gold)}.")
-    return Debrief(planted, repeated, gold, " ".join(words))
-
-
-def check_answer(step: str, given: Given, *, reasons: Sequence[str], escalate_to: str = "") -> None:
-    """Refuse an answer that cannot be recorded.
-
-    Args:
-        step: the phase it would be recorded as.
-        given: the answer.
-        reasons: of the plan.
-        escalate_to: the role that decides what is escalated; ``""`` without a rule.
+        ledger: where they go.
+        answers: of :func:`~hitl_audit.review.label_studio.read_label_studio` or
+            :func:`~hitl_audit.review.worker_csv.read_worker_csv`.
+        origin: what the other program does not know.
+        leave_out_bad: record the good rows although others are bad.
 
     Raises:
-        RefusedError: with the words for the reviewer, and where to look.
+        InputError: some rows are bad, with a line for each; nothing was recorded.
+            Or ``origin`` itself cannot be used.
     """
-    answer = given.answer
-    if answer not in ANSWERS[step]:
-        accepted = ", ".join(ANSWERS[step])
-        got = f'got "{answer}"' if answer else "nothing was chosen"
-        raise RefusedError(f"Choose an answer first: {got}; accepted: {accepted}.", "answer")
-    if given.confidence is not None and (step != "blind" or given.confidence not in CONFIDENCES):
-        raise RefusedError(
-            f"Confidence is {given.confidence!r}; accepted: 1 to 5, with your own decision.",
-            "confidence",
-        )
-    check_reasons(given.reasons, reasons)
-    if answer == "disagree" and not (given.reasons and given.rationale):
-        raise RefusedError(
-            "To disagree, pick a reason and say why in a few words.",
-            "rationale" if given.reasons else "reasons",
-        )
-    if answer == "escalate" and escalate_to and not given.rationale:
-        raise RefusedError(
-            f"To escalate, say in a few words what the {escalate_to} should decide.", "rationale"
-        )
-
-
-def check_reasons(given: Iterable[str], accepted: Sequence[str]) -> None:
-    """Refuse a reason that is none of the plan's.
-
-    Raises:
-        RefusedError: naming it and what is accepted.
-    """
-    for reason in given:
-        if reason not in accepted:
-            hint = did_you_mean(reason, accepted)
-            raise RefusedError(
-                f'"{reason}" is no reason of the plan; accepted: {", ".join(accepted)}{hint}.',
-                "reasons",
-            )
-
-
-def check_session(reviewer: str, role: str, protocol: str, reasons: Sequence[str]) -> None:
-    """Refuse a session that cannot work.
-
-    Raises:
-        InputError: nobody is named, no role, an unknown protocol, or no reasons.
-    """
-    if reviewer.strip().casefold() in ("", "anonymous"):
-        raise InputError(f'review: reviewer is "{reviewer}"; expected the name of who judges')
-    if not role.strip():
-        raise InputError("review: role is empty; expected what the reviewer judges as")
-    if protocol not in PROTOCOLS:
+    given = list(answers)
+    judgments, bad = as_judgments(given, origin)
+    there = {event.event_id: event for event in ledger.events()}
+    new: dict[str, tuple[str, Judgment]] = {}
+    known = 0
+    for where, judgment in judgments:
+        earlier: Event | None = there.get(judgment.event_id)
+        words = "is recorded with other contents"
+        if earlier is None and judgment.event_id in new:
+            other, earlier = new[judgment.event_id]
+            words = f"stands in {other} with other contents"
+        if earlier is None:
+            new[judgment.event_id] = where, judgment
+        elif same_event(earlier, judgment):
+            known += judgment.event_id in there
+        else:
+            bad.append(RowNote(where, f"the same record {words}: event {judgment.event_id}"))
+    if bad and not leave_out_bad:
+        lines = "\n".join(f"  {where}: {words}" for where, words in bad)
         raise InputError(
-            f'review: protocol is "{protocol}"; accepted: {", ".join(PROTOCOLS)}'
-            f"{did_you_mean(protocol, PROTOCOLS)}"
+            f"import of {origin.source}: {len(bad)} of {len(given)} rows are bad, "
+            f"nothing was recorded:\n{lines}"
         )
-    if isinstance(reasons, str) or not reasons:
-        raise InputError("review: reasons is empty or one text; expected a list of reasons")
+    ledger.append_all(judgment for _, judgment in new.values())
+    skipped = tuple(RowNote(a.where, a.skipped) for a in given if a.skipped)
+    return ImportReport(origin.source, len(new), known, tuple(bad), skipped)
 
 
-def check_controls(controls: Mapping[str, str], sample: CaseSample) -> None:
-    """Refuse controls of an open queue that are no kind of control, or not in the sample.
+def as_judgments(
+    answers: Sequence[Answer], origin: Origin
+) -> tuple[list[tuple[str, Judgment]], list[RowNote]]:
+    """The judgments that answers are, each with its row, and what is wrong with the others.
 
     Raises:
-        InputError: naming the case.
+        InputError: ``origin`` cannot be used.
     """
-    drawn = set(sample.case_ids)
-    for case_id, task in controls.items():
-        if task not in ("gold", "planted"):
+    _check_origin(origin)
+    judgments, bad = [], []
+    for answer in answers:
+        if answer.skipped:
+            continue
+        judgment, problems = _judgment(answer, origin)
+        problems += judgment.problems() if judgment else []
+        if judgment is None or problems:
+            bad.append(RowNote(answer.where, "; ".join(problems)))
+        else:
+            judgments.append((answer.where, judgment))
+    return judgments, bad
+
+
+def _check_origin(origin: Origin) -> None:
+    for name in ("source", "plan_digest", "model_digest", "role", "design"):
+        if not getattr(origin, name).strip():
+            raise InputError(f"import: {name} is empty; expected text")
+    words = [*origin.labels, origin.unsure]
+    if len({word.strip().casefold() for word in words}) < 3 or not all(map(str.strip, words)):
+        raise InputError(f"import: labels and unsure are {words}; expected three different words")
+    for case_id, decision in (origin.model_decisions or {}).items():
+        if decision not in DECISIONS:
             raise InputError(
-                f'review: controls says "{task}" of case "{case_id}"; accepted: gold, planted'
-            )
-        if case_id not in drawn:
-            raise InputError(
-                f'review: controls names case "{case_id}", which is not in the sample; cases '
-                "beside it are for a planned review"
+                f"import: model_decisions of {case_id}: "
+                f"{unknown('the decision', decision, DECISIONS)}"
             )
 
 
-def _number(cases: Sequence[str]) -> str:
-    return "1 case" if len(cases) == 1 else f"{len(cases)} cases"
+def _judgment(answer: Answer, origin: Origin) -> tuple[Judgment | None, list[str]]:
+    problems = []
+    words = {
+        word.strip().casefold(): meaning
+        for word, meaning in zip(
+            (*origin.labels, origin.unsure), (*DECISIONS, "unsure"), strict=True
+        )
+    }
+    said = words.get(answer.label.strip().casefold())
+    if said is None:
+        accepted = (*origin.labels, origin.unsure)
+        problems.append(unknown("the label", answer.label, accepted))
+    moment = _moment(answer.at)
+    if moment is None:
+        problems.append(f'the time is "{answer.at}"; expected ISO 8601 with a zone')
+    seconds = _number(answer.seconds)
+    if answer.seconds.strip() and seconds is None:
+        problems.append(f'the seconds are "{answer.seconds}"; expected a number')
+    if answer.case_id not in origin.chances:
+        problems.append(f'case "{answer.case_id}" is not in the sample')
+    shown = origin.model_decisions is not None
+    model = (origin.model_decisions or {}).get(answer.case_id)
+    if shown and model is None and answer.case_id in origin.chances:
+        problems.append(f'there is no model decision for case "{answer.case_id}"')
+    if answer.from_prediction and not shown:
+        problems.append(
+            "the answer began from a prediction of the model; expected one given without it, "
+            "or an import that says what was on screen"
+        )
+    if problems or said is None or moment is None:
+        return None, problems
+    if shown and said != "unsure":
+        said = "agree" if said == model else "disagree"
+    reviewer = answer.reviewer.strip()
+    return Judgment(
+        event_id=str(
+            uuid.uuid5(_NAMESPACE, canonical_bytes([origin.source, answer.record]).decode())
+        ),
+        at=utc_text(moment),
+        plan_digest=origin.plan_digest,
+        model_digest=origin.model_digest,
+        case_id=answer.case_id,
+        design=origin.design,
+        inclusion_probability=origin.chances[answer.case_id],
+        reviewer=(origin.reviewers or {}).get(reviewer, reviewer),
+        role=origin.role,
+        phase="final" if shown else "blind",
+        answer=said,
+        reasons=answer.reasons,
+        rationale=answer.rationale.strip(),
+        shown=("case", *(("prediction",) if shown else ()), *_explained(origin, shown)),
+        seconds=seconds,
+        model_decision=model,
+        model_score=(origin.model_scores or {}).get(answer.case_id) if shown else None,
+        source=origin.source,
+    ), []
+
+
+def _explained(origin: Origin, shown: bool) -> tuple[str, ...]:
+    return ("explanation",) if shown and origin.explained else ()
+
+
+def _moment(text: str) -> datetime | None:
+    text = text.strip()
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return _mturk_moment(text)
+    return moment.astimezone(UTC) if moment.tzinfo else None
+
+
+def _mturk_moment(text: str) -> datetime | None:
+    """``Wed Jan 07 10:21:15 PST 2026``, as Mechanical Turk writes times."""
+    parts = text.split()
+    if len(parts) != 6 or parts[4] not in _MTURK_ZONES:
+        return None
+    zone = timezone(timedelta(hours=_MTURK_ZONES[parts[4]]))
+    try:
+        moment = datetime.strptime(" ".join(parts[1:4] + parts[5:]), "%b %d %H:%M:%S %Y")
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=zone).astimezone(UTC)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

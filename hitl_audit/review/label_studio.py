@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from hitl_audit.errors import InputError
+from hitl_audit.review.answers import Answer
 from hitl_audit.review.event import unknown
-from hitl_audit.review.imported_answers import Answer
 from hitl_audit.review.judgment import DECISIONS
 from hitl_audit.review.words import value_words
 

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 
 from hitl_audit.canonical import utc_text
 from hitl_audit.errors import LedgerError
-from hitl_audit.review.answers import (
+from hitl_audit.review.desk import Desk
+from hitl_audit.review.escalation import REQUEST, EscalationRule, request_escalation
+from hitl_audit.review.event import Event
+from hitl_audit.review.ids import named_id
+from hitl_audit.review.judgment import Judgment, Withdrawal
+from hitl_audit.review.ledger import Ledger, Receipt
+from hitl_audit.review.protocol import (
     PROTOCOLS,
     Debrief,
     Given,
@@ -28,12 +34,6 @@ from hitl_audit.review.answers import (
     check_session,
     debriefed,
 )
-from hitl_audit.review.desk import Desk
-from hitl_audit.review.escalation import REQUEST, EscalationRule, request_escalation
-from hitl_audit.review.event import Event
-from hitl_audit.review.ids import named_id
-from hitl_audit.review.judgment import Judgment, Withdrawal
-from hitl_audit.review.ledger import Ledger, Receipt
 from hitl_audit.review.queue import ReviewQueue, Step, Task
 from hitl_audit.review.records import Assignment, Redaction, WhatIf
 from hitl_audit.review.revealed import Revealed, mirrored

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hitl_audit.errors import InputError
-from hitl_audit.review.imported_answers import Answer
+from hitl_audit.review.answers import Answer
 
 __all__ = ["read_worker_csv"]
 

@@ -9,9 +9,9 @@ import pytest
 
 from hitl_audit.errors import InputError
 from hitl_audit.review.adjudication import AdjudicationSession
-from hitl_audit.review.answers import RefusedError
 from hitl_audit.review.judgment import Adjudication
 from hitl_audit.review.ledger import Ledger
+from hitl_audit.review.protocol import RefusedError
 from hitl_audit.review.revealed import Revealed
 from hitl_audit.review.sampling import sample_cases
 from tests.review.queue_events import verdict

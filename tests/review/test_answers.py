@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from hitl_audit.errors import InputError
-from hitl_audit.review.imported_answers import Origin, import_answers
+from hitl_audit.review.answers import Origin, import_answers
 from hitl_audit.review.label_studio import (
     label_studio_config,
     label_studio_tasks,
