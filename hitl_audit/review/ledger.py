@@ -6,7 +6,9 @@ one before. A chain alone cannot show a cut tail or a complete rewrite; a
 inside a signed document, does. :mod:`~hitl_audit.review.integrity` says how.
 
 A ledger is one SQLite file, or a PostgreSQL database for teams. Several
-processes may append at once. An append that returned is on the disk.
+processes may append at once. An append that returned is on the disk. Triggers
+in the database refuse edits and deletions; whoever may drop them can still
+alter it, and :meth:`Ledger.verify` says what was done.
 """
 
 from __future__ import annotations
@@ -86,7 +88,8 @@ class Ledger:
     Args:
         path_or_url: a SQLite file, made if it does not exist, or the URL of a
             PostgreSQL database, ``postgresql://user:password@host/database``.
-            ``?schema=…`` keeps several ledgers in one database.
+            ``?schema=…`` keeps several ledgers in one database; with
+            ``sslmode=verify-full`` the server's certificate is checked.
         read_only: never write, and refuse a ledger that does not exist.
         salts: source of 16 or more random bytes per call.
 
@@ -381,13 +384,15 @@ class Ledger:
 
 def _open(path_or_url: str | Path, read_only: bool) -> Store:
     # SQLAlchemy takes a third of a second to import, so it waits for its use.
-    if "://" in str(path_or_url):
+    text = str(path_or_url)
+    file = text.removeprefix("sqlite:///")
+    if "://" in file and file[1:4] != "://":  # a Windows drive has one letter
         from hitl_audit.review.postgresql_store import PostgresqlStore
 
-        return PostgresqlStore(str(path_or_url), read_only=read_only)
+        return PostgresqlStore(text, read_only=read_only)
     from hitl_audit.review.sqlite_store import SqliteStore
 
-    return SqliteStore(Path(path_or_url), read_only=read_only)
+    return SqliteStore(Path(file), read_only=read_only)
 
 
 def _sealed(event: Event, salts: Callable[[], bytes]) -> Sealed:

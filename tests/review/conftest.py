@@ -14,10 +14,22 @@ from pathlib import Path
 
 import pytest
 
+# The server ends when the line that it waits for cannot come any more: after the tests,
+# and also when they are killed.
+_SERVE = """
+cd "$2"
+"$1/initdb" -D data --username=auditor --auth=scram-sha-256 --pwfile=password \\
+    --encoding=UTF8 --no-locale --no-sync >output 2>&1 &&
+"$1/pg_ctl" -D data --wait --log=output --options="$3" start >>output 2>&1 && echo ready && read -r _
+"$1/pg_ctl" -D data --wait --mode=immediate stop >>output 2>&1 && cd / && rm -rf "$2"
+"""
+
 
 def _programs() -> Path:
     """Where initdb and pg_ctl are; Debian keeps them off the PATH."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: p.parts[4])
+    found = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: float(p.parts[4])
+    )
     on_path = shutil.which("initdb")
     if not found and on_path is None:
         pytest.fail("PostgreSQL is not installed: python tools/setup_env.py … --system installs it")
@@ -44,30 +56,24 @@ def postgresql_server() -> Iterator[str]:
         shutil.chown(home, "postgres")
         shutil.chown(words, "postgres")
 
-    def run(name: str, *arguments: str) -> None:
-        # pg_ctl leaves a server behind that would keep a pipe open.
-        with (home / "output").open("wb") as output:
-            done = subprocess.run(
-                [*as_user, str(programs / name), "-D", str(home / "data"), *arguments],
-                stdout=output,
-                stderr=output,
-                cwd=home,
-            )
-        if done.returncode:
-            log = home / "log"
-            pytest.fail((home / "output").read_text() + (log.read_text() if log.exists() else ""))
-
-    identity = ("--username=auditor", "--auth=scram-sha-256", f"--pwfile={words}")
-    run("initdb", *identity, "--encoding=UTF8", "--no-locale", "--no-sync")
     port = _free_port()
     # Nothing here outlives the machine, so nothing waits for the disk.
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
-    run("pg_ctl", "--wait", f"--log={home / 'log'}", f"--options={options}", "start")
-    try:
+    server = subprocess.Popen(
+        [*as_user, "sh", "-c", _SERVE, "sh", str(programs), str(home), options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=home,
+        start_new_session=True,  # an interrupt is for the tests, which then stop the server
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    with server.stdin, server.stdout:
+        if server.stdout.readline() != "ready\n":
+            pytest.fail(f"PostgreSQL did not start:\n{(home / 'output').read_text()}")
         yield f"postgresql://auditor:{password}@127.0.0.1:{port}/postgres"
-    finally:
-        run("pg_ctl", "--wait", "--mode=immediate", "stop")
-        shutil.rmtree(home)
+    server.wait()
 
 
 @pytest.fixture(scope="session")

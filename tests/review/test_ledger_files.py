@@ -76,6 +76,7 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
 def test_a_url_names_the_file(ledger: Ledger) -> None:
     assert ledger.url == f"sqlite:///{ledger.path}"
     assert Ledger(str(ledger.path)).path == ledger.path
+    assert Ledger(ledger.url, read_only=True).path == ledger.path
 
 
 def test_the_file_is_as_the_requirements_say(ledger: Ledger) -> None:
