@@ -13,8 +13,8 @@ from hitl_audit.audit import Audit
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import InputError
 from hitl_audit.files import write_atomically
-from hitl_audit.review.exchange import write_events
 from hitl_audit.review.answers import ImportReport, Origin, import_answers
+from hitl_audit.review.exchange import write_events
 from hitl_audit.review.label_studio import (
     label_studio_config,
     label_studio_tasks,

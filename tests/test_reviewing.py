@@ -19,7 +19,7 @@ from hitl_audit.errors import InputError
 from hitl_audit.evidence import read_evidence
 from hitl_audit.judgment_files import export_judgments, import_judgments, write_tasks
 from hitl_audit.plan import AuditPlan
-from hitl_audit.review.answers import RefusedError
+from hitl_audit.review.protocol import RefusedError
 from hitl_audit.review.exchange import read_events
 from hitl_audit.review.judgment import Judgment
 from hitl_audit.review.ledger import Ledger
