@@ -283,6 +283,7 @@ def reassignment(
             at=moment,
             plan_digest=plan_digest,
             model_digest=model_digest,
+            simulated=queue.simulated,
             reviewer=reviewer,
             tasks=tuple(tasks),
             by=by,

@@ -79,7 +79,8 @@ class ReviewQueue:
         blind_first: a case takes a blind answer and a verdict, not only a verdict.
         controls: kind of task by case, for cases that are not *ordinary* and
             are open to all.
-        simulated: whose answers count, those of programs or those of people.
+        simulated: whose answers and assignments count, those of programs or
+            those of people.
 
     Raises:
         InputError: a case twice, or fewer than one reviewer per case.
@@ -106,7 +107,7 @@ class ReviewQueue:
         self._planned = planned
         self._blind_first = blind_first
         self._controls = dict(controls or {})
-        self._simulated = simulated
+        self.simulated = simulated
         self._ids = list(case_ids)
         self._open_to_all = len(self._ids)
         self._cases = {
@@ -139,9 +140,9 @@ class ReviewQueue:
                 self._judgment(event)
             case Withdrawal():
                 self._withdrawal(event)
-            case Assignment() if self._is_mine(event):
+            case Assignment() if self._is_mine(event) and event.simulated == self.simulated:
                 self._assignment(event)
-            case Adjudication() if self._is_mine(event) and event.simulated == self._simulated:
+            case Adjudication() if self._is_mine(event) and event.simulated == self.simulated:
                 if event.case_id in self._cases:
                     self._adjudicated[event.reviewer] += 1
                     with self._changing(event.case_id) as case:
@@ -164,7 +165,7 @@ class ReviewQueue:
         return (event.plan_digest, event.model_digest) == self.digests
 
     def _judgment(self, event: Judgment) -> None:
-        if event.simulated != self._simulated:
+        if event.simulated != self.simulated:
             return
         reviewer = self._reviewer(event.reviewer)
         known = event.case_id in self._cases
@@ -272,7 +273,8 @@ class ReviewQueue:
     def _needed(self, case: CaseSeats) -> int:
         if case.number >= self._open_to_all or self._planned:
             return max(1, case.assigned)
-        return max(self._per_case or 1, case.assigned)
+        named = sum(seat.assigned and seat.holds for seat in case.seats.values())
+        return max(self._per_case or 1, named)
 
     def _state(self, case: CaseSeats) -> State:
         if case.adjudication is not None:
@@ -384,6 +386,18 @@ class ReviewQueue:
         """Some of the tasks that the reviewer has or may get are not ordinary."""
         me = self._reviewers.get(reviewer) or ReviewerSeats()
         return bool(self._controls) or any(s.task != "ordinary" for s in me.seats.values())
+
+    def seat_to_take(self, reviewer: str, case_id: str) -> int | None:
+        """The number of the seat that a first answer takes on a case open to all.
+
+        ``None`` if no seat need be taken: seats are not counted, or the reviewer
+        has one. Numbers are used once, so two people cannot take the same seat.
+        """
+        case = self._cases[case_id]
+        if self._planned or self._per_case is None or case.number >= self._open_to_all:
+            return None
+        seat = case.seats.get(reviewer)
+        return None if seat is not None and seat.holds else len(case.seats)
 
     def why_not(self, reviewer: str, case_id: str) -> str:
         """Why a case does not wait for a reviewer, in words; empty if it may."""

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from hitl_audit.canonical import digest, utc_text
+from hitl_audit.errors import LedgerError
 from hitl_audit.review.answering import (
     PROTOCOLS,
     Debrief,
@@ -29,10 +30,11 @@ from hitl_audit.review.answering import (
 )
 from hitl_audit.review.escalation import REQUEST, EscalationRule, request_escalation
 from hitl_audit.review.event import Event
+from hitl_audit.review.ids import named_id
 from hitl_audit.review.judgment import Judgment, Withdrawal
 from hitl_audit.review.ledger import Ledger, Receipt
 from hitl_audit.review.queue import ReviewQueue, Step, Task
-from hitl_audit.review.records import Redaction, WhatIf
+from hitl_audit.review.records import Assignment, Redaction, WhatIf
 from hitl_audit.review.revealed import Revealed, mirrored, reversed_answer
 from hitl_audit.review.sampling import CaseSample
 from hitl_audit.review.words import CaseWords
@@ -50,6 +52,8 @@ __all__ = [
     "ReviewSession",
     "Step",
 ]
+
+_TRIES = 20
 
 
 class ReviewSession:
@@ -71,7 +75,9 @@ class ReviewSession:
         simulated: every answer is marked as made by a program.
         now: the clock.
         reviewers_per_case: how many people judge a case; whoever comes later gets
-            another one. ``None``: everybody judges every case.
+            another one. A first answer takes a seat on its case, recorded with it
+            as an assignment by ``"queue"``; a seat can be taken once, by whatever
+            process. ``None``: everybody judges every case.
         planned: only cases that an :class:`~hitl_audit.review.records.Assignment`
             in the ledger gives to this reviewer.
         controls: kind of task by case id, ``"gold"`` or ``"planted"``, for a
@@ -285,52 +291,23 @@ class ReviewSession:
         Raises:
             RefusedError: with the words for the reviewer; nothing was recorded.
         """
-        at, task = self._at()
         given = Given(answer, confidence, tuple(reasons), rationale.strip(), note.strip())
-        expected = case_id or self._expected(task)
-        known = self._known(event_id, given, case_id)
-        if known is not None:
-            return known
-        if task is None or (expected, step or task.step) != (task.case_id, task.step):
-            raise RefusedError(self._why_not(expected, task) if expected else at.words)
-        self._check(task.step, given)
-        key = (task.case_id, task.task, task.step)
-        shown = self._shown.get(key, [])
-        if task.step == "final" and "prediction" not in shown:
-            raise RefusedError("The model's answer has not been shown yet.")
-        now = self._now()
-        drawn = self._drawn.get(task.case_id)
-        model = None
-        if task.step == "final":
-            model = self._model(task.case_id, planted=task.task == "planted")
-        receipt = self._record(
-            Judgment(
-                event_id=event_id or str(uuid.uuid4()),
-                case_id=task.case_id,
-                design=self.sample.design if drawn else "purposive",
-                inclusion_probability=drawn.inclusion_probability if drawn else None,
-                reviewer=self.reviewer,
-                role=self.role,
-                phase=task.step,
-                answer=answer,
-                confidence=confidence,
-                reasons=given.reasons,
-                rationale=given.rationale,
-                note=given.note,
-                shown=tuple(shown),
-                model_digest=self.model_digest,
-                plan_digest=self.plan_digest,
-                at=utc_text(now),
-                seconds=self._seconds(key, now),
-                model_decision=model.decision if model else None,
-                model_score=model.probability if model else None,
-                simulated=self.simulated,
-                task=task.task,
-            )
-        )
-        if task.step == "final":
-            self._on_screen = None
-        return receipt
+        for _ in range(_TRIES):
+            known = self._known(event_id, given, case_id)
+            if known is not None:
+                return known
+            judgment, seat = self._judgment(given, event_id, case_id, step)
+            try:
+                receipt = self._record(judgment, seat)
+            except LedgerError:
+                if seat is None or self.ledger.find(seat.event_id) is None:
+                    raise
+                # Somebody took the seat in this moment; look again what is free.
+                continue
+            if judgment.phase == "final":
+                self._on_screen = None
+            return receipt
+        raise RefusedError("Not saved: too many people are on this case. Send it again.")
 
     def correct(
         self,
@@ -558,12 +535,69 @@ class ReviewSession:
         event = found[1]
         return event if isinstance(event, Judgment) and self._is_mine(event) else None
 
-    def _record(self, judgment: Judgment) -> Receipt:
-        events: list[Event] = [judgment]
+    def _judgment(
+        self, given: Given, event_id: str | None, case_id: str | None, step: str | None
+    ) -> tuple[Judgment, Assignment | None]:
+        """The event to record, and the seat on the case that goes with a first answer."""
+        at, task = self._at()
+        expected = case_id or self._expected(task)
+        if task is None or (expected, step or task.step) != (task.case_id, task.step):
+            raise RefusedError(self._why_not(expected, task) if expected else at.words)
+        self._check(task.step, given)
+        key = (task.case_id, task.task, task.step)
+        shown = self._shown.get(key, [])
+        if task.step == "final" and "prediction" not in shown:
+            raise RefusedError("The model's answer has not been shown yet.")
+        now = self._now()
+        drawn = self._drawn.get(task.case_id)
+        model = None
+        if task.step == "final":
+            model = self._model(task.case_id, planted=task.task == "planted")
+        judgment = Judgment(
+            event_id=event_id or str(uuid.uuid4()),
+            case_id=task.case_id,
+            design=self.sample.design if drawn else "purposive",
+            inclusion_probability=drawn.inclusion_probability if drawn else None,
+            reviewer=self.reviewer,
+            role=self.role,
+            phase=task.step,
+            answer=given.answer,
+            confidence=given.confidence,
+            reasons=given.reasons,
+            rationale=given.rationale,
+            note=given.note,
+            shown=tuple(shown),
+            model_digest=self.model_digest,
+            plan_digest=self.plan_digest,
+            at=utc_text(now),
+            seconds=self._seconds(key, now),
+            model_decision=model.decision if model else None,
+            model_score=model.probability if model else None,
+            simulated=self.simulated,
+            task=task.task,
+        )
+        number = self._queue.seat_to_take(self.reviewer, task.case_id)
+        if number is None:
+            return judgment, None
+        what = (task.case_id, self.plan_digest, self.model_digest, int(self.simulated))
+        return judgment, Assignment(
+            event_id=named_id("seat", *what, number),
+            at=judgment.at,
+            plan_digest=self.plan_digest,
+            model_digest=self.model_digest,
+            simulated=self.simulated,
+            reviewer=self.reviewer,
+            tasks=((task.case_id, task.task, ""),),
+            by="queue",
+        )
+
+    def _record(self, judgment: Judgment, seat: Assignment | None = None) -> Receipt:
+        """Record a judgment with what goes with it, all or nothing."""
+        events: list[Event] = [judgment] if seat is None else [seat, judgment]
         asks = judgment.answer == "escalate" and judgment.task != "planted"
         if asks and self._request is not None:
             events.append(request_escalation(judgment, self._request))
-        return self.ledger.append_all(events)[0]
+        return self.ledger.append_all(events)[events.index(judgment)]
 
     def _catch_up(self) -> None:
         """Read what was recorded since the last look, by this or any other process."""

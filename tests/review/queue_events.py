@@ -44,7 +44,7 @@ def withdrawal(old: Judgment, **changes: Any) -> Withdrawal:
 
 
 def assignment(reviewer: str, *tasks: tuple[str, str, str], **changes: Any) -> Assignment:
-    return Assignment(**_common(reviewer=reviewer, tasks=tasks, by="plan", **changes))
+    return Assignment(**_common(**({"reviewer": reviewer, "tasks": tasks, "by": "plan"} | changes)))
 
 
 def adjudication(

@@ -152,6 +152,26 @@ def test_events_of_another_plan_model_or_kind_of_reviewer_do_not_count() -> None
 # --------------------------------------------------------------- next tasks
 
 
+def test_a_seat_has_a_number_that_is_used_once() -> None:
+    queue = queue_of(("a", "b"), reviewers_per_case=2)
+    assert queue.seat_to_take("R1", "a") == 0
+    first = blind("a", "R1")
+    queue.add(first)
+    assert queue.seat_to_take("R1", "a") is None
+    queue.add(withdrawal(first))
+    assert queue.seat_to_take("R2", "a") == 1, "the first one was somebody's"
+    assert queue_of(("a",)).seat_to_take("R1", "a") is None
+    assert queue_of(("a",), planned=True, reviewers_per_case=2).seat_to_take("R1", "a") is None
+
+
+def test_who_comes_for_somebody_who_withdrew_completes_the_case() -> None:
+    queue = queue_of(("a",), reviewers_per_case=1)
+    gone = blind("a", "R1")
+    queue.extend([assignment("R1", ("a", "ordinary", ""), by="queue"), gone, withdrawal(gone)])
+    queue.extend([assignment("R2", ("a", "ordinary", ""), by="queue"), verdict("a", "R2")])
+    assert queue.state("a") == "judged"
+
+
 def test_what_was_begun_comes_first() -> None:
     queue = queue_of(("a", "b", "c"), blind("b", "R1"), reviewers_per_case=1)
     assert place(queue, "R1") == ("b", "ordinary", "final")
@@ -355,7 +375,8 @@ class Rescan:
         ):
             return "escalated"
         assigned = sum((case, False) in self.assigned(who) for who in people)
-        needed = max(1, assigned) if self.planned else max(self.per_case or 1, assigned)
+        named = sum((case, False) in self.assigned(who) and self.holds(who, case) for who in people)
+        needed = max(1, assigned) if self.planned else max(self.per_case or 1, named)
         if len(verdicts) >= needed:
             wanted = {v.decision for v in verdicts}
             return "conflict" if {"favorable", "unfavorable"} <= wanted else "judged"

@@ -18,7 +18,7 @@ from hitl_audit.review.assignment import assign_cases, reassignment
 from hitl_audit.review.escalation import EscalationRule, register
 from hitl_audit.review.judgment import Judgment
 from hitl_audit.review.ledger import Ledger
-from hitl_audit.review.records import Escalation, WhatIf
+from hitl_audit.review.records import Assignment, Escalation, WhatIf
 from hitl_audit.review.reviewers import record_once
 from hitl_audit.review.sampling import sample_cases
 from hitl_audit.review.session import RefusedError, Revealed, ReviewSession
@@ -108,7 +108,10 @@ def test_two_people_on_one_case_and_one_seat(ledger: Ledger) -> None:
     for how in ways:
         with pytest.raises(RefusedError, match="has got its reviewers in the meantime"):
             eve.submit("unfavorable", **how)
-    assert len(ledger.events()) == 1
+    seat, answer = ledger.events()
+    assert isinstance(seat, Assignment)
+    assert (seat.reviewer, seat.tasks, seat.by) == ("Dana", ((case, "ordinary", ""),), "queue")
+    assert answer.event_id == ledger.judgments()[0].event_id
     eve.case()
     eve.submit("unfavorable")
     assert ledger.judgments()[-1].case_id == eve.position().case_id != case
@@ -175,6 +178,27 @@ def test_answers_under_another_plan_have_their_words(ledger: Ledger) -> None:
     assert session_on(ledger).remarks() == ()
 
 
+def test_the_last_seat_is_taken_once_even_in_the_same_moment(ledger: Ledger) -> None:
+    dana, eve = (session_on(ledger, name, reviewers_per_case=1) for name in ("Dana", "Eve"))
+    case = dana.position().case_id
+    dana.case()
+    eve.case()
+    append_all = ledger.append_all
+    sent: list[str] = []
+
+    def just_before(events: Any) -> Any:
+        if not sent:
+            sent.append("Dana")
+            dana.submit("favorable", case_id=case, step="blind")
+        return append_all(events)
+
+    ledger.append_all = just_before  # type: ignore[method-assign]
+    with pytest.raises(RefusedError, match="has got its reviewers in the meantime"):
+        eve.submit("unfavorable", case_id=case, step="blind")
+    assert [event.reviewer for event in ledger.judgments()] == ["Dana"]
+    assert len(ledger.events()) == 2
+
+
 ANSWER = """
 import sys
 from tests.review.test_session_queue import Ledger, judge_one, session_on
@@ -211,7 +235,7 @@ def test_processes_on_one_queue_lose_nothing(ledger: Ledger) -> None:
     assert counts["judged"] == 3
     for case in SAMPLE.case_ids:
         verdicts = [e for e in ledger.judgments() if (e.case_id, e.phase) == (case, "final")]
-        assert len({e.reviewer for e in verdicts}) == len(verdicts) >= 2
+        assert len({e.reviewer for e in verdicts}) == len(verdicts) == 2
 
 
 # ------------------------------------------------------------------ controls
