@@ -145,17 +145,18 @@ def find_counterfactuals(
         engine.population.place_of(feature)
     predictor = engine.predictor
     start, now = engine.codes(history)
-    budget = Budget(predictor, clock=clock, seconds=seconds)
-    score = float(budget(now[np.newaxis])[0])
-    favorable = bool(predictor.favorable(np.array([score]))[0])
+    # Where a quick score is off by a rounding error, the model itself has the last word below.
+    budget = Budget(predictor.quick, clock=clock, seconds=seconds)
+    score = budget(now[np.newaxis])
     rechecked = wanted
     if predictor.fast is not None:
         # What one question to the model itself costs, so that there is time for the last ones.
         before = clock()
-        predictor.ask_model(now[np.newaxis])
+        score = predictor.ask_model(now[np.newaxis])
         one = clock() - before
         rechecked = max(1, min(_RECHECKED, int(seconds / 3 / one) if one > 0 else _RECHECKED))
         budget.reserve(1.5 * one * rechecked)
+    favorable = bool(predictor.favorable(score)[0])
     space = Space.of(engine, start, now, frozen=frozen)
     found = search(space, budget, target=not favorable, most_changes=most_changes)
     chosen = _checked(engine, found, target=not favorable, count=rechecked, wanted=wanted)

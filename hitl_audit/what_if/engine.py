@@ -24,20 +24,21 @@ from hitl_audit.what_if.answers import (
     change_words,
 )
 from hitl_audit.what_if.contributions import Fresh, fast_attributions, slow_attributions
-from hitl_audit.what_if.controls import Constraint, Control, controls_of
+from hitl_audit.what_if.controls import Constraint, Control
+from hitl_audit.what_if.controls_from_data import controls_of
 from hitl_audit.what_if.derived import DerivedColumns, read_derivations
 from hitl_audit.what_if.distance import Neighbourhood
 from hitl_audit.what_if.edits import Change, Edit, EditHistory, EditKind, Value
 from hitl_audit.what_if.formulas import Derivation
 from hitl_audit.what_if.population import Population
 from hitl_audit.what_if.predictor import Predictor, prepare_predictor
+from hitl_audit.what_if.trials import trial_rows
 
 __all__ = ["WhatIf"]
 
 FloatArray = npt.NDArray[np.float64]
 
 BACKGROUND_ROWS = 100  # as explain takes them
-_TRIALS = 200
 _REMEMBERED = 64
 
 
@@ -148,7 +149,7 @@ class WhatIf:
             labels=labels,
             protected=protected,
         )
-        trial = _trial_rows(population, controls, random_state)
+        trial = trial_rows(population, controls, random_state)
         predictor = prepare_predictor(what, population, trial, threshold=threshold)
         attributions, why = fast_attributions(predictor, rows, behind)
 
@@ -401,26 +402,3 @@ class WhatIf:
 
 def _known(value: Value) -> bool:
     return value is not None and not (isinstance(value, float) and not np.isfinite(value))
-
-
-def _trial_rows(
-    population: Population, controls: Mapping[str, Control], random_state: int
-) -> FloatArray:
-    """Real rows with one to four features set to what a person could set them to."""
-    rng = np.random.default_rng([random_state, 1])
-    n, p = population.codes.shape
-    rows = population.codes[rng.integers(n, size=_TRIALS)].copy()
-    listed = tuple(controls.values())
-    for row in rows:
-        for j in rng.choice(p, size=min(p, int(rng.integers(1, 5))), replace=False):
-            control = listed[j]
-            ends = control.slider
-            if ends is None:
-                known = [population.code(j, v) for v in control.categories]
-                row[j] = rng.choice(known) if known else row[j]
-            elif rng.random() < 0.5:
-                number = round(float(rng.uniform(*ends)), control.decimals)
-                row[j] = float(np.rint(number)) if control.kind == "integer" else number
-            else:
-                row[j] = population.codes[rng.integers(n), j]
-    return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +106,7 @@ def flip_protected(
     history: EditHistory,
     attribute: str,
     *,
-    groups: Sequence[Any] | None = None,
+    groups: Any = None,
     most_proxies: int = 3,
     at_least: float = 0.1,
 ) -> ProtectedFlip:
@@ -120,7 +119,7 @@ def flip_protected(
         engine: the model and its people.
         history: the case, as edited; one of the data.
         attribute: the protected attribute.
-        groups: the group of each person, in the data's order; by default the column
+        groups: the group of each person, array-like, in the data's order; by default the column
             of that name.
         most_proxies: at most so many.
         at_least: weaker associations are none.
@@ -172,7 +171,7 @@ def flip_protected(
     )  # fmt: skip
 
 
-def _groups(engine: WhatIf, attribute: str, groups: Sequence[Any] | None) -> Texts:
+def _groups(engine: WhatIf, attribute: str, groups: Any) -> Texts:
     population = engine.population
     if groups is None:
         place = population.place_of(attribute)

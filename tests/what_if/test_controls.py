@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hitl_audit.errors import InputError
-from hitl_audit.what_if.controls import Constraint, Control, controls_of
+from hitl_audit.what_if.controls import Constraint, Control
+from hitl_audit.what_if.controls_from_data import controls_of
 from hitl_audit.what_if.edits import Value
 from hitl_audit.what_if.population import Population
 from tests.what_if.conftest import prepared
@@ -74,6 +75,8 @@ def test_steps_are_round_numbers() -> None:
 def test_a_slider_is_cut_to_the_bounds() -> None:
     assert control([0.5, 9.5], low=2).slider == (2, 9.5)
     assert control([0.5, 9.5], low=20, high=30).slider == (20, 30)
+    assert control([0.5, 9.5], low=20).slider == (20, 20)
+    assert control([0.5, 9.5], high=0.25).slider == (0.25, 0.25)
 
 
 @pytest.mark.parametrize(

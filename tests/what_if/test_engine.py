@@ -63,7 +63,7 @@ def test_estimated_contributions_say_so() -> None:
     wide = X[["income", "debt"]].assign(**{f"x{i}": X["age"] * i for i in range(10)})
 
     def model(rows: pd.DataFrame) -> Any:
-        return (1 / (1 + np.exp(-rows["income"] / 40 + rows["debt"] / 40))).to_numpy()
+        return 1 / (1 + np.exp((rows["debt"] - rows["income"]).to_numpy() / 40))
 
     engine = WhatIf.of(model, wide, n_permutations=2, background=wide.iloc[:10])
     found = engine.explain(engine.start_at(0))

@@ -66,7 +66,7 @@ def _split(text: str) -> list[str]:
 )
 def test_order_of_operations(text: str, value: float) -> None:
     table = {"a": 1.0, "b": 2.0, "c": 4.0, "total debt": 3.0}
-    assert parse_formula(text)({k: np.float64(v) for k, v in table.items()}) == value
+    assert parse_formula(text)({k: np.array(v) for k, v in table.items()}) == value
 
 
 def test_the_columns_it_needs_each_once() -> None:
