@@ -58,7 +58,9 @@ def prepare_what_if(inputs: AuditInputs, plan: AuditPlan) -> WhatIf:
     return engine
 
 
-def fact_groups(plan: AuditPlan, features: Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def fact_groups(
+    plan: AuditPlan, features: Sequence[str]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Titles and features in the order of the page; what no group names comes last.
 
     Raises:

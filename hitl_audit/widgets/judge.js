@@ -184,7 +184,7 @@ function render({ model, el }) {
         try {
           model.send(message);
         } catch {}
-      }, uid, lost: () => alarm(LOST_EDIT) });
+      }, uid, lost: () => alarm(LOST_EDIT), warning: unreliable(view.model) });
       desk.open();
       desk.tools.append(h("button", { type: "button", class: "hj-quiet", onclick: stopTrying }, "Done"));
     }
@@ -205,6 +205,9 @@ function render({ model, el }) {
     nodes.case.querySelector("h3").focus();
   }
 
+  const unreliable = (m) => m.reliable ? null
+    : h("p", { class: "hj-warning" }, h("strong", {}, "Do not rely on this explanation. "), m.reason);
+
   function modelCard() {
     if (!view.model)
       return h("p", { class: "hj-hidden" },
@@ -221,8 +224,6 @@ function render({ model, el }) {
         h("span", { class: "hj-track", "aria-hidden": "true" },
           h("span", { class: "hj-fill", "--length": bar.length })),
         h("span", { class: "hj-effect", "aria-hidden": "true" }, bar.text)));
-    const warning = m.reliable ? null
-      : h("p", { class: "hj-warning" }, h("strong", {}, "Do not rely on this explanation. "), m.reason);
     return h("section", { class: "hj-card", "aria-label": "The model’s answer" },
       h("h3", {}, "The model’s answer"),
       h("p", { class: "hj-decision" }, m.decision),
@@ -230,7 +231,7 @@ function render({ model, el }) {
       h("div", { class: "hj-gauge", "aria-hidden": "true", "--p": m.probability, "--t": m.threshold },
         h("span", { class: "hj-level" }), h("span", { class: "hj-threshold" })),
       rows.length ? h("h4", {}, "What moved it") : null,
-      warning,
+      unreliable(m),
       rows.length ? h("p", { class: "hj-muted" }, m.start, h("span", { class: "hj-legend" }, m.legend)) : null,
       h("ul", { class: "hj-bars" }, ...rows));
   }

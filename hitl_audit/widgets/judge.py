@@ -254,7 +254,7 @@ def _in_groups(
     values: Sequence[Sequence[str]], groups: Sequence[tuple[str, tuple[str, ...]]]
 ) -> list[list[Any]]:
     """The facts under their titles; what no group names comes last."""
-    known = {name: value for name, value in values}
+    known = {pair[0]: pair[1] for pair in values}
     named = {name for _, names in groups for name in names}
     rest = [list(pair) for pair in values if pair[0] not in named]
     found: list[list[Any]] = [

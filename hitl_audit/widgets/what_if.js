@@ -5,7 +5,7 @@ const KEY_PAUSE = 450; // ms without a key: then what the arrow keys set is one 
 const SLOW = 400;
 const TOP = 8;
 
-function whatIf({ post, uid, lost = () => {} }) {
+function whatIf({ post, uid, lost = () => {}, warning = null }) {
   let schema = null;
   let answer = null; // to the last edit
   let shownNow = null; // as painted: the last edit, or a try
@@ -259,7 +259,7 @@ function whatIf({ post, uid, lost = () => {} }) {
 
   function onBars(message) {
     if (!message.bars) {
-      nodes.barsWords.textContent = message.words;
+      nodes.barsWords.replaceChildren(h("summary", {}, "No contributions"), h("p", {}, message.words));
       return;
     }
     shownNow.bars = message.bars;
@@ -288,7 +288,7 @@ function whatIf({ post, uid, lost = () => {} }) {
     nodes.chance.textContent = a.decision ? a.score : "";
     nodes.turned.hidden = !a.turned;
     nodes.moved.textContent = a.edits ? `Was ${schema.start} · ${a.moved}` : "As it is: nothing is changed";
-    nodes.strip.replaceChildren(h("strong", {}, a.decision || a.score),
+    nodes.strip.firstChild.replaceChildren(h("strong", {}, a.decision || a.score),
       a.decision ? ` · ${a.score}` : "", a.edits ? ` · was ${schema.start}` : "");
     nodes.gauge.style.setProperty("--p", a.level);
     nodes.gauge.style.setProperty("--s", a.start_level);
@@ -310,7 +310,7 @@ function whatIf({ post, uid, lost = () => {} }) {
 
   function paintBars(b) {
     nodes.bars.dataset.stale = "false";
-    nodes.barsWords.textContent = b.exact ? "" : b.words;
+    nodes.barsWords.replaceChildren(h("summary", {}, "About these numbers"), h("p", {}, `${b.words}.`));
     const sum = (values) => values.reduce((total, v, i) => total + (order.includes(i) ? 0 : v), 0);
     const lines = order.map((i) => [b.labels[i], b.values[i], b.before[i], b.after[i]]);
     const others = b.features.length - order.length;
@@ -408,7 +408,7 @@ function whatIf({ post, uid, lost = () => {} }) {
   // ------------------------------------------------------------- questions
   function buildQuestions(message) {
     const flips = message.attributes.map(([name, label]) =>
-      h("button", { type: "button", onclick: () => question({ act: "flip", attribute: name }) }, `Another ${label.toLowerCase()}`));
+      h("button", { type: "button", onclick: () => question({ act: "flip", attribute: name }) }, `As another ${label.toLowerCase()}`));
     const decides = schema.decides;
     nodes.questions.replaceChildren(...[
       decides ? h("button", { type: "button", onclick: () => question({ act: "ways" }) }, "Smallest changes to the other decision") : null,
@@ -445,12 +445,13 @@ function whatIf({ post, uid, lost = () => {} }) {
 
   function paintWays(ways) {
     found(ways.words, ways.rows.length ? h("ol", { class: "hw-ways" }, ...ways.rows.map((way, place) =>
-      h("li", {},
-        h("ul", {}, ...way.changes.map(change), ...way.follows.map(change)),
-        h("p", { class: "hj-muted" }, `${way.decision} · ${way.score}`,
-          way.likeness === "like others" ? "" : ` · ${way.likeness}`),
+      h("li", {}, h("div", {},
+        h("div", {},
+          h("ul", {}, ...way.changes.map(change), ...way.follows.map(change)),
+          h("p", { class: "hj-muted" }, `${way.decision} · ${way.score}`,
+            way.likeness === "like others" ? "" : ` · ${way.likeness}`)),
         h("button", { type: "button", class: "hj-quiet", onclick: () => ask({ act: "apply", place }) }, "Try it",
-          h("span", { class: "hj-sentence" }, ` (suggestion ${place + 1})`))))) : null);
+          h("span", { class: "hj-sentence" }, ` (suggestion ${place + 1})`)))))) : null);
   }
 
   function paintCounterpart(other) {
@@ -463,14 +464,21 @@ function whatIf({ post, uid, lost = () => {} }) {
   }
 
   function paintFlip(flip) {
-    const line = (f) => h("li", {}, h("strong", {}, `As ${f.to}`), `, ${f.what}: ${f.score} (${f.moved})`,
-      f.turned ? h("strong", {}, " — the decision changes") : null,
-      f.changes.length ? h("ul", {}, ...f.changes.map(change)) : null);
-    const list = (title, items) => items.length
-      ? [h("h5", {}, title), h("ul", { class: "hw-flips" }, ...items.map(line))] : [];
-    found(flip.words, ...list("Nothing else changed", flip.alone),
-      ...list("With what goes with it", flip.together),
-      h("p", { class: "hj-muted" }, flip.notes.join("; ") + "."));
+    const table = (title, flips) => h("div", { class: "hw-scroll", tabindex: "0", role: "region", "aria-label": title },
+      h("table", { class: "hw-table" },
+        h("thead", {}, h("tr", {}, ...["As", "What changes", "Score"].map((t) => h("th", { scope: "col" }, t)))),
+        h("tbody", {}, ...flips.map((f) => h("tr", {}, h("th", { scope: "row" }, f.to),
+          h("td", {}, f.changes.length ? h("ul", {}, ...f.changes.map(change)) : "nothing"),
+          h("td", {}, h("strong", {}, f.score), ` ${f.moved}`,
+            f.turned ? h("span", { class: "hw-turned" }, "decision changes") : null))))));
+    // The last one of a group has everything that goes with it; the others are its parts.
+    const last = flip.together.filter((f, i) => flip.together[i + 1]?.to !== f.to);
+    const parts = flip.together.filter((f) => !last.includes(f));
+    found(flip.words,
+      ...(flip.alone.length ? [h("h5", {}, "Nothing else changed"), table("Nothing else changed", flip.alone)] : []),
+      ...(last.length ? [h("h5", {}, "With what goes with it"), table("With what goes with it", last)] : []),
+      parts.length ? h("details", { class: "hj-keys" }, h("summary", {}, "One at a time"), table("One at a time", parts)) : null,
+      h("p", { class: "hj-muted hw-small" }, flip.notes.join("; ") + "."));
   }
 
   function paintComparison(compare) {
@@ -510,7 +518,8 @@ function whatIf({ post, uid, lost = () => {} }) {
   nodes.ask = h("input", { type: "checkbox", onchange: () => { asking = nodes.ask.checked; } });
   nodes.rows = h("div", { class: "hw-rows" });
   nodes.tools = h("div", { class: "hw-tools" }, nodes.undo, nodes.redo, nodes.reset);
-  nodes.strip = h("p", { class: "hw-strip", "aria-hidden": "true" }); // where the answer is far below
+  // The answer in one line, over the controls, as long as the answer itself is out of sight.
+  nodes.strip = h("div", { class: "hw-strip", "aria-hidden": "true", hidden: true }, h("p"));
   const controls = h("section", { class: "hj-card hw-controls", "aria-label": "The case, editable" },
     h("div", { class: "hw-head" }, h("h3", { tabindex: "-1" }, "Change the case"), nodes.tools),
     nodes.strip, nodes.find, nodes.rows,
@@ -524,17 +533,21 @@ function whatIf({ post, uid, lost = () => {} }) {
   nodes.threshold = h("span", { class: "hj-threshold" });
   nodes.gauge = h("div", { class: "hj-gauge", "aria-hidden": "true" },
     h("span", { class: "hj-level" }), h("span", { class: "hw-origin" }), nodes.threshold);
+  const sight = new IntersectionObserver((entries) => {
+    nodes.strip.hidden = entries.at(-1).isIntersecting;
+  });
+  sight.observe(nodes.gauge);
   nodes.distance = h("p", { class: "hw-distance" });
   nodes.expected = h("p", { class: "hw-expected", role: "status" });
   nodes.live = h("p", { class: "hj-sentence", role: "status" });
   nodes.bars = h("ul", { class: "hj-bars" });
-  nodes.barsWords = h("p", { class: "hj-muted" });
+  nodes.barsWords = h("details", { class: "hj-keys" });
   nodes.curve = h("div", { class: "hw-curve", hidden: true });
   const told = h("section", { class: "hj-card hw-answer", "aria-label": "The model’s answer" },
     h("h3", {}, "The model’s answer"),
     nodes.decision, h("p", { class: "hj-chance" }, nodes.chance, " ", nodes.turned),
     nodes.gauge, nodes.moved, nodes.busy, nodes.live, nodes.expected, nodes.distance,
-    h("h4", {}, "What moved it"),
+    h("h4", {}, "What moved it"), warning,
     h("p", { class: "hj-muted" }, "▲ raises the score   ▼ lowers it   ", h("span", { class: "hw-k hw-k-ghost" }), "before your edits"),
     nodes.bars, nodes.barsWords, nodes.curve);
 
@@ -553,7 +566,7 @@ function whatIf({ post, uid, lost = () => {} }) {
     open: () => ask({ act: "open" }),
     undo: () => nodes.undo.click(),
     redraw: () => { if (curve) paintCurve(); },
-    drop: () => { clearTimeout(slowTimer); clearTimeout(deadTimer); clearTimeout(keyTimer); },
+    drop: () => { sight.disconnect(); clearTimeout(slowTimer); clearTimeout(deadTimer); clearTimeout(keyTimer); },
     get changed() { return Boolean(answer?.edits); },
   };
 }

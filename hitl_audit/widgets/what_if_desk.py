@@ -18,6 +18,7 @@ from hitl_audit.what_if.counterparts import nearest_counterpart
 from hitl_audit.what_if.edits import Change, Edit, EditHistory
 from hitl_audit.what_if.engine import WhatIf
 from hitl_audit.what_if.expectations import (
+    Expectation,
     ExpectationResult,
     ModelCheck,
     checks_from,
@@ -186,7 +187,8 @@ class WhatIfDesk:
         """While a slider is held: the answer, without an edit."""
         feature, value, slider = self._entered(content)
         self._answer(
-            content.get("serial"), self.engine.edit(self.history, feature, value, from_slider=slider)
+            content.get("serial"),
+            self.engine.edit(self.history, feature, value, from_slider=slider),
         )
 
     def _set(self, content: Mapping[str, Any]) -> None:
@@ -196,8 +198,7 @@ class WhatIfDesk:
         if after is self.history:
             self._answer(content.get("serial"), self.history)
             return
-        words = ""
-        said = None
+        words, said = "", None
         if expected is not None:
             if expected not in _EXPECTED:
                 raise InputError(f"got {expected!r} from the page, expected up, down or stay")
@@ -211,7 +212,7 @@ class WhatIfDesk:
             words, outcome = self._settle(said, after)
         self._answer(content.get("serial"), after, feature=feature, expected=words, outcome=outcome)
 
-    def _settle(self, said: Any, after: EditHistory) -> tuple[str, str]:
+    def _settle(self, said: Expectation, after: EditHistory) -> tuple[str, str]:
         result = settle(self.engine, said, after)
         if not self._shown.reversed:  # a control says nothing about the model
             self.results.append(result)
@@ -222,8 +223,8 @@ class WhatIfDesk:
         now = self._shown.score(result.prediction_after)
         came = "went up" if now > before else "went down" if now < before else "did not move"
         wanted = {"up": "go up", "down": "go down", "same": "stay"}[said.expected]
-        words = f"You expected the score to {wanted}; it {came}, from {self._shown.number(before)} to {self._shown.number(now)}."
-        return words, outcome
+        scores = f"from {self._shown.number(before)} to {self._shown.number(now)}"
+        return f"You expected the score to {wanted}; it {came}, {scores}.", outcome
 
     def _note(self, before: EditHistory, after: EditHistory, expected: str | None) -> None:
         if self._record is None:

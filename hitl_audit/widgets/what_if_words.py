@@ -158,7 +158,9 @@ class Shown:
             "turned": turned,
             "moved": self.moved(after - before, edits),
             "likeness": answer.distance.likeness,
-            "distance": answer.distance.words,
+            "distance": "There are people like this in the data."
+            if answer.distance.likeness == "like others"
+            else answer.distance.words,
             "bars": self.bars(answer.contributions, before, after),
             "undo": history.can_undo,
             "redo": history.can_redo,
@@ -287,7 +289,11 @@ class Shown:
         """The case as a member of each other group."""
         first = "" if flip.is_input else f"{label} is not an input: the model is not given it. "
         proxies = ", ".join(f"{p.label} ({p.measure} {p.association:.2f})" for p in flip.proxies)
-        goes = f"What goes with it in these data: {proxies}." if proxies else "No feature goes with it noticeably."
+        goes = (
+            f"What goes with it in these data: {proxies}."
+            if proxies
+            else "No feature goes with it noticeably."
+        )
         return {
             "words": first + goes,
             "alone": [self._flipped(f) for f in flip.alone],
