@@ -6,6 +6,7 @@ Between the plan and ``what_if``, which knows nothing of plans.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from hitl_audit.errors import InputError, did_you_mean
 from hitl_audit.explanations.raw_features import sample_rows
@@ -90,7 +91,9 @@ def checks_of(plan: AuditPlan) -> tuple[ModelCheck, ...]:
         if said.expect == "unchanged":
             checks.append(ModelCheck("invariance", said.feature, None, (), said.tolerance, ()))
         else:
-            kind = "direction" if said.values else "monotonicity"
+            kind: Literal["direction", "monotonicity"] = (
+                "direction" if said.values else "monotonicity"
+            )
             checks.append(
                 ModelCheck(kind, said.feature, said.expect, said.values, said.tolerance, ())
             )

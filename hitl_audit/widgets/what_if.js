@@ -96,7 +96,7 @@ function whatIf({ post, uid, lost = () => {}, warning = null }) {
     row.was = h("span", { class: "hw-was", id: `${id}-was` });
     row.alert = h("p", { class: "hw-wrong", id: `${id}-wrong`, role: "alert" });
     row.asked = h("div", { class: "hw-asked" });
-    const described = `${id}-was ${id}-wrong`;
+    const described = `${c.note ? `${id}-note ` : ""}${id}-was ${id}-wrong`;
     const parts = [];
     if (c.locked) {
       row.label = h("span", { class: "hw-label" }, c.label);
@@ -133,9 +133,8 @@ function whatIf({ post, uid, lost = () => {}, warning = null }) {
     }
     row.root ??= h("div", { class: "hw-row" },
       h("label", { class: "hw-label", for: id }, c.label,
-        c.protected ? h("span", { class: "hj-muted" }, " (protected)") : null,
-        c.note ? h("span", { class: "hj-muted hw-note" }, c.note) : null),
-      ...parts, row.was, row.alert, row.asked);
+        c.protected ? h("span", { class: "hj-muted" }, " (protected)") : null),
+      ...parts, c.note ? h("span", { class: "hj-muted hw-note", id: `${id}-note` }, c.note) : null, row.was, row.alert, row.asked);
     row.root.dataset.label = c.label.toLowerCase();
     rows[c.feature] = row;
     paintRow(row, null);

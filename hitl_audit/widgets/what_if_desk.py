@@ -214,11 +214,9 @@ class WhatIfDesk:
 
     def _settle(self, said: Expectation, after: EditHistory) -> tuple[str, str]:
         result = settle(self.engine, said, after)
+        outcome = _mirrored_outcome(result) if self._shown.reversed else str(result.outcome)
         if not self._shown.reversed:  # a control says nothing about the model
             self.results.append(result)
-            outcome = result.outcome
-        else:
-            outcome = _mirrored_outcome(result)
         before = self._shown.score(result.prediction_before)
         now = self._shown.score(result.prediction_after)
         came = "went up" if now > before else "went down" if now < before else "did not move"
