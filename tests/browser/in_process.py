@@ -73,12 +73,12 @@ def show(page: Page, widget: Any) -> list[dict[str, Any]]:
     return sent
 
 
-def violations(page: Page) -> list[str]:
+def violations(page: Page, within: str = "body") -> list[str]:
     """What axe-core finds that is serious or critical; "rule: element" each."""
     import axe_playwright_python
 
     page.evaluate((Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8"))
-    found = page.evaluate("axe.run()")["violations"]
+    found = page.evaluate("(within) => axe.run(within)", within)["violations"]
     return [
         f"{violation['id']}: {node['html'][:160]}"
         for violation in found
