@@ -122,7 +122,7 @@ def simulate(people: Population, arguments: dict[str, Any], n: int, replicates: 
     line += "".join(f"{100 * np.mean(found):7.2f}" for found in widths.values())
     line += f"{np.mean(held['lift']):7.3f}"
     shown = len(held["few"]) / replicates
-    line += f"{np.mean(held['few']):7.3f} ({shown:.0%})" if held["few"] else "      –"
+    line += f"{np.mean(held['few']):7.3f} ({shown:.0%})" if shown > 0.05 else "      –"
     print(line)
 
 

@@ -30,7 +30,7 @@ from hitl_audit.fairness.conditional_disparity import (
 from hitl_audit.fairness.flip_test import FlipTest, flip_test
 from hitl_audit.fairness.gap import GapContributions, gap_contributions
 from hitl_audit.fairness.group_metrics import GroupMetrics, group_metrics
-from hitl_audit.fairness.profile_table import ProfileTables
+from hitl_audit.fairness.profile_table import ProfileTables, profile_tables
 from hitl_audit.fairness.profile_tables import (
     credit_tables,
     disparate_impact_tables,
@@ -44,6 +44,7 @@ from hitl_audit.mitigation import METHODS, MitigationComparison, mitigate
 from hitl_audit.plan import AuditPlan
 from hitl_audit.plan_sections import PlanSection, ProfileSection
 from hitl_audit.profiles.loader import Profile
+from hitl_audit.stability_index import calibration_bands, population_stability
 from hitl_audit.thresholds import ThresholdSweep, sweep_thresholds
 from hitl_audit.training import TrainingRows
 
@@ -217,7 +218,7 @@ def analyse(
         mitigation=mitigation,
         alternatives=alternatives,
         profiles=tuple(
-            _profile(inputs, plan, section, profile, audited)
+            _profile(inputs, plan, section, profile, audited, training)
             for section, profile in zip(plan.profiles, profiles, strict=True)
         ),
     )
@@ -262,7 +263,7 @@ def sources(
             (
                 f"profiles.{section.id}",
                 section,
-                f"fairness.profile_tables.{_COMPUTED_BY[profile.computation.tables]}",
+                _COMPUTED_BY[profile.computation.tables],
                 {**_said(section), "profile_digest": profile.digest},
             )
             for section, profile in zip(plan.profiles, profiles, strict=True)
@@ -276,9 +277,11 @@ def sources(
 
 
 _COMPUTED_BY = {
-    "nyc-ll144": "ll144_tables",
-    "us-disparate-impact": "disparate_impact_tables",
-    "us-credit-reg-b": "credit_tables",
+    "eu-ai-act": "profiles.loader.load_profile",
+    "nyc-ll144": "fairness.profile_tables.ll144_tables",
+    "us-credit-reg-b": "fairness.profile_tables.credit_tables",
+    "us-disparate-impact": "fairness.profile_tables.disparate_impact_tables",
+    "us-mrm": "stability_index.population_stability",
 }
 
 
@@ -496,8 +499,12 @@ def _profile(
     section: ProfileSection,
     profile: Profile,
     audited: date,
+    training: TrainingRows | None,
 ) -> ProfileRecord:
-    tables = _tables(inputs, plan, section, profile)
+    if profile.computation.tables in ("eu-ai-act", "us-mrm"):
+        tables = _no_tables(profile, plan, training)
+    else:
+        tables = _tables(inputs, plan, section, profile)
     expires = profile.expiry(audited)
     unknown = max((table.unknown for table in tables.tables), default=0)
     facts: Mapping[str, str] = {
@@ -518,7 +525,41 @@ def _profile(
         statements=tuple(profile.statement(one.id, facts) for one in profile.statements),
         requirements=tuple((r.text, r.source, r.answered_in) for r in profile.requirements),
         sources=tuple((s.citation, s.url, s.note) for s in profile.sources),
+        **_bands(inputs, plan, profile, training),
     )
+
+
+def _bands(
+    inputs: AuditInputs, plan: AuditPlan, profile: Profile, training: TrainingRows | None
+) -> dict[str, Any]:
+    """Calibration by score band, and how far the scores moved since training."""
+    if profile.computation.tables != "us-mrm" or plan.model.output != "probability":
+        return {}
+    confidence = plan.fairness.confidence
+    made: dict[str, Any] = {
+        "bands": calibration_bands(inputs.y_true, inputs.y_score, confidence=confidence)
+    }
+    if training is not None:
+        made["stability"] = population_stability(
+            inputs.predictor.score(training.X),
+            inputs.y_score,
+            confidence=confidence,
+            random_state=plan.seed,
+        )
+    return made
+
+
+def _no_tables(profile: Profile, plan: AuditPlan, training: TrainingRows | None) -> ProfileTables:
+    notes = []
+    if profile.computation.tables == "us-mrm":
+        if plan.model.output != "probability":
+            notes.append("The model gives no probabilities: there are no score bands.")
+        elif training is None:
+            notes.append(
+                "The plan names no training rows (data.train): how far the scores moved since "
+                "training is not known."
+            )
+    return profile_tables(profile, (), plan.fairness.confidence, notes, ())
 
 
 def _tables(

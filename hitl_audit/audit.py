@@ -27,7 +27,7 @@ from hitl_audit.inputs import AuditInputs, build_inputs
 from hitl_audit.loading import read_data, read_model
 from hitl_audit.plan import AuditPlan, PlanLock, register
 from hitl_audit.profiles.loader import Profile, load_profile
-from hitl_audit.report.rendered import AuditReport, render, sign_report
+from hitl_audit.report.rendered import AuditReport, companions, render
 from hitl_audit.results import AuditResults, Progress, read_results, read_sample, run_audit
 from hitl_audit.review.adjudication import AdjudicationSession
 from hitl_audit.review.assignment import assign_cases, draw_planted
@@ -52,9 +52,6 @@ from hitl_audit.reviewing import (
     review_record,
     rules_of,
 )
-from hitl_audit.signing.contents import attachments
-from hitl_audit.signing.keys import SigningKey
-from hitl_audit.signing.pdf import FieldState, signature_fields
 from hitl_audit.training import TrainingRows, training_rows
 from hitl_audit.what_if_setup import fact_groups, prepare_what_if
 
@@ -63,7 +60,7 @@ if TYPE_CHECKING:
     from hitl_audit.widgets.trials import Trials
     from hitl_audit.widgets.what_if_panel import WhatIfPanel
 
-__all__ = ["Audit", "report_from", "sign_folder"]
+__all__ = ["Audit", "evidence_with_people", "kept_facts"]
 
 SIMULATED_REVIEWERS = 2
 
@@ -492,7 +489,7 @@ class Audit:
         Returns:
             The number of answers added.
         """
-        seed, facts = self.plan.seed, self._facts()
+        seed, facts = self.plan.seed, self.review_facts()
         truth = {case: DECISIONS[1 - right] for case, right in facts.truth.items()}
         answers = simulate_reviewers(
             lambda name: self.session(reviewer=name, role="simulation", simulated=True),
@@ -510,7 +507,7 @@ class Audit:
         return oversight_of(
             self._events(),
             self.results.sample,
-            self._facts(),
+            self.review_facts(),
             self.plan,
             model_digest=self.inputs.model.digest,
         )
@@ -575,7 +572,8 @@ class Audit:
     def _events(self) -> tuple[Event, ...]:
         return Ledger(self.ledger_path).events() if self.ledger_path.exists() else ()
 
-    def _facts(self) -> ReviewFacts:
+    def review_facts(self) -> ReviewFacts:
+        """What the judgments are held against, by case; it stays in the audit folder."""
         results = self.results
         known = [*results.sample.case_ids, *self._gold]
         return review_facts(results.tables()["scores"], self.plan, known).with_gold(self._gold)
@@ -619,61 +617,12 @@ class Audit:
             self.ledger_path,
             self.choice_path,
             results.sample,
-            self._facts(),
+            self.review_facts(),
             self.plan,
             now=now,
         )
-        return render(evidence, plan=self.plan, lock=lock, now=now)
-
-
-def report_from(folder: str | Path, *, now: datetime) -> AuditReport:
-    """The document of an audit folder, from its results and judgments; nothing is recomputed.
-
-    Raises:
-        InputError: there are no results yet.
-        PlanError: the plan is not the one the results were made under.
-    """
-    dossier = Dossier(folder)
-    dossier.require()
-    evidence = read_evidence(dossier.evidence())
-    plan, lock = dossier.registered_plan()
-    sample = read_sample(dossier.sample())
-    current = evidence_with_people(
-        evidence,
-        dossier.ledger_path,
-        dossier.choice_path,
-        sample,
-        _kept_facts(dossier, sample, plan),
-        plan,
-        now=now,
-    )
-    return render(current, plan=plan, lock=lock, now=now)
-
-
-def sign_folder(
-    folder: str | Path, key: SigningKey, *, role: str, now: datetime
-) -> tuple[FieldState, ...]:
-    """Sign ``report.pdf`` of an audit folder for a role.
-
-    Returns:
-        The places for signatures, in order, and which are signed now.
-
-    Raises:
-        InputError: there is no report yet.
-        SigningError: the role may not sign; the file is unchanged.
-    """
-    dossier = Dossier(folder)
-    plan = dossier.plan()
-    if not dossier.report_path.is_file():
-        raise InputError(
-            f'{dossier.folder} has no report.pdf yet; make it with "hitl-audit report '
-            f'{dossier.folder}"'
-        )
-    pdf = dossier.report_path.read_bytes()
-    evidence = read_evidence(attachments(pdf)["evidence.json"])
-    signed = sign_report(pdf, key, plan.roles, evidence, role=role, signed_at=now)
-    write_atomically(dossier.report_path, signed)
-    return signature_fields(signed)
+        beside = companions(self._dossier, self.plan) if self._dossier else ()
+        return render(evidence, plan=self.plan, lock=lock, now=now, beside=beside)
 
 
 def evidence_with_people(
@@ -701,7 +650,7 @@ def evidence_with_people(
     return with_people(evidence, oversight, ledger.checkpoint(), chosen, review)
 
 
-def _kept_facts(dossier: Dossier, sample: CaseSample, plan: AuditPlan) -> ReviewFacts:
+def kept_facts(dossier: Dossier, sample: CaseSample, plan: AuditPlan) -> ReviewFacts:
     """The facts about the cases, from the results in the folder."""
     scores = pd.read_parquet(dossier.results_path / "scores.parquet")
     gold: dict[str, int] = {}

@@ -465,6 +465,11 @@ def to_plotly(chart: Chart, *, title: bool = True) -> Any:
     """
     import plotly.graph_objects as go
 
+    return go.Figure(plotly_json(chart, title=title))
+
+
+def plotly_json(chart: Chart, *, title: bool = True) -> dict[str, Any]:
+    """What plotly's JavaScript draws, as :func:`to_plotly`, but without plotly's Python."""
     low, high = value_range(chart)
     rows = in_rows(chart)
     axis: dict[str, Any] = {
@@ -556,4 +561,4 @@ def to_plotly(chart: Chart, *, title: bool = True) -> Any:
     if shaded(chart):
         traces.append(_shade_key(chart))
         layout["margin"]["r"] = 96
-    return go.Figure({"data": traces, "layout": layout})
+    return {"data": traces, "layout": layout}

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hitl_audit.alternatives import Alternative, Frontier
 from hitl_audit.canonical import Digest, canonical_bytes, digest_bytes
+from hitl_audit.changes import AuditChange
 from hitl_audit.error_slices import ErrorSlices
 from hitl_audit.errors import InputError
 from hitl_audit.fairness.conditional_disparity import ConditionalDisparity
@@ -24,11 +25,13 @@ from hitl_audit.fairness.profile_table import ProfileTables
 from hitl_audit.fairness.proxies import ProxyStrengths
 from hitl_audit.fairness.stratified import StratifiedComparison
 from hitl_audit.findings import Finding, Status
+from hitl_audit.follow_up import FollowUp
 from hitl_audit.mitigation import MitigationOutcome
 from hitl_audit.performance import Performance
 from hitl_audit.review.escalation import EscalationRegister
 from hitl_audit.review.ledger import Checkpoint
 from hitl_audit.review.oversight import Oversight
+from hitl_audit.stability_index import Band, StabilityIndex
 from hitl_audit.thresholds import ThresholdSweep
 
 __all__ = [
@@ -46,12 +49,14 @@ __all__ = [
     "PlanRecord",
     "ProfileRecord",
     "Provenance",
+    "PublicationRecord",
     "QualityGap",
     "QualityMeasure",
     "ReviewRecord",
     "ReviewerNote",
     "WhatIfNote",
     "read_evidence",
+    "with_follow_ups",
     "with_people",
 ]
 
@@ -240,6 +245,8 @@ class ProfileRecord:
         statements: texts the document carries; what only people can fill in is visibly blank.
         requirements: (text, source, where the document answers it).
         sources: (citation, address, note).
+        bands, stability: of a profile that asks for calibration by score band, and for the
+            stability of the scores since training.
     """
 
     tables: ProfileTables
@@ -251,6 +258,8 @@ class ProfileRecord:
     statements: tuple[str, ...]
     requirements: tuple[tuple[str, str, str], ...]
     sources: tuple[tuple[str, str, str], ...]
+    bands: tuple[Band, ...] = ()
+    stability: StabilityIndex | None = None
 
 
 @dataclass(frozen=True)
@@ -369,6 +378,23 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class PublicationRecord:
+    """On which terms this evidence left the house; ``None`` in results that did not.
+
+    Attributes:
+        minimum_group: fewest people of a group that is in it.
+        rows, free_text, reviewer_names: what the plan allowed.
+        left_out: (attribute, group, why) of the groups that are not in it.
+    """
+
+    minimum_group: int
+    rows: bool
+    free_text: bool
+    reviewer_names: bool
+    left_out: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Every number of one audit, with its provenance; no rows of people.
 
@@ -376,6 +402,9 @@ class Evidence:
     and ended at ``created``. ``oversight``, ``review`` and ``ledger`` say what people judged,
     ``chosen`` which alternative a person chose; they are renewed when a document is
     made. ``review_disclosed`` says which controls the plan has hidden among the cases.
+    ``publication`` says on which terms it left the house, ``since`` what moved since an
+    earlier audit, ``follow_ups`` who does what about the findings; they are made with a
+    document.
     """
 
     started: str
@@ -404,6 +433,9 @@ class Evidence:
     review: ReviewRecord = ReviewRecord()
     review_disclosed: tuple[str, ...] = ()
     format: Literal["hitl-audit/evidence/v1"] = "hitl-audit/evidence/v1"
+    publication: PublicationRecord | None = None
+    since: AuditChange | None = None
+    follow_ups: tuple[FollowUp, ...] = ()
 
     @cached_property
     def _bytes(self) -> bytes:
@@ -454,3 +486,8 @@ def with_people(
 ) -> Evidence:
     """The same evidence with what people judged and chose until now."""
     return replace(evidence, oversight=oversight, ledger=ledger, chosen=chosen, review=review)
+
+
+def with_follow_ups(evidence: Evidence, records: tuple[FollowUp, ...]) -> Evidence:
+    """The same evidence with what people took on about its findings."""
+    return replace(evidence, follow_ups=records)

@@ -362,8 +362,9 @@ def _rounded_up(n: int) -> int:
 
 def _number(value: Number, digits: int) -> str:
     """A percentage without its sign, with a true minus; rounded, never "-0.0"."""
-    text = f"{abs(float(value)) * 100:.{digits}f}"
-    return f"−{text}" if value < 0 and float(text) != 0 else text
+    size = abs(value if isinstance(value, float) else float(value)) * 100
+    text = f"{size:.{digits}f}"
+    return f"−{text}" if value < 0 and round(size, digits) != 0 else text
 
 
 def _threshold(value: Fraction) -> str:

@@ -20,7 +20,6 @@ from pydantic_core import ErrorDetails
 
 from hitl_audit.canonical import Digest, digest_bytes, utc_text
 from hitl_audit.errors import PlanError, did_you_mean
-from hitl_audit.plan_review import ReviewSection
 from hitl_audit.plan_sections import (
     HIGHER_IS_BETTER,
     AlternativesSection,
@@ -37,7 +36,8 @@ from hitl_audit.plan_sections import (
     Role,
     ThresholdsSection,
 )
-from hitl_audit.plan_what_if import WhatIfSection
+from hitl_audit.review_plan import ReviewSection
+from hitl_audit.what_if_plan import WhatIfSection
 
 __all__ = ["AuditPlan", "PlanLock", "Registration", "parse_lock", "register"]
 

@@ -12,7 +12,8 @@ import pikepdf
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from hitl_audit.audit import Audit, report_from
+from hitl_audit.audit import Audit
+from hitl_audit.documents import report_of
 from hitl_audit.errors import AuditError, InputError, PlanError, ReportError, SigningError
 from hitl_audit.evidence import read_evidence
 from hitl_audit.plan import AuditPlan
@@ -166,8 +167,8 @@ def pages_of(pdf: bytes) -> int:
 def test_the_same_evidence_gives_the_same_bytes(audit: Audit, tmp_path: Path, clock: Clock) -> None:
     audit.run(progress=False)
     now = clock()
-    first = report_from(tmp_path / "a", now=now)
-    assert first == report_from(tmp_path / "a", now=now)
+    first = report_of(tmp_path / "a", now=now)
+    assert first == report_of(tmp_path / "a", now=now)
 
 
 def test_roles_sign_in_order_and_signatures_are_not_lost(
@@ -198,7 +199,8 @@ def test_roles_sign_in_order_and_signatures_are_not_lost(
     assert result.headline.startswith("INCOMPLETE: valid, but not signed yet by Compliance officer")
     assert [s.name for s in result.signatures] == ["Dora Data", "Ada Expert"]
     report.save(tmp_path / "a", replace=True)
-    assert verify(tmp_path / "a", now=clock).exit_code == 1
+    draft = verify(tmp_path / "a", now=clock)
+    assert (draft.exit_code, draft.signatures) == (3, ())
 
 
 def test_a_plan_and_its_folder_are_opened_from_files(
@@ -211,7 +213,7 @@ def test_a_plan_and_its_folder_are_opened_from_files(
     assert audit.inputs.model.digest_of == "the file's bytes"
     (copy / "audit.toml").write_bytes((copy / "audit.toml").read_bytes() + b"\n# later\n")
     with pytest.raises(PlanError, match="is not the plan that the results were made under"):
-        report_from(copy, now=clock())
+        report_of(copy, now=clock())
 
 
 def test_more_rows_than_are_explained(clock: Clock) -> None:

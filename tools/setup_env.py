@@ -31,7 +31,7 @@ PROGRAMS = {
     "qpdf": "qpdf",
 }
 # Server program that Debian keeps off the PATH -> Debian package.
-SERVERS = {"/usr/lib/postgresql/*/bin/initdb": "postgresql"}
+SERVERS = {"usr/lib/postgresql/*/bin/initdb": "postgresql"}
 # Shared library -> Debian package: what the browser's driver loads.
 LIBRARIES = {"libatomic.so.1": "libatomic1"}
 
@@ -84,7 +84,7 @@ def system_programs() -> None:
     absent += [
         package
         for pattern, package in SERVERS.items()
-        if not any(Path("/").glob(pattern.lstrip("/"))) and not shutil.which(Path(pattern).name)
+        if not any(Path("/").glob(pattern)) and not shutil.which(Path(pattern).name)
     ]
     absent += [package for name, package in LIBRARIES.items() if not loads(name)]
     missing = sorted({package for packages in absent for package in packages.split()})

@@ -94,14 +94,15 @@ class Computation(_Section):
     """Which tables are computed, and with which numbers.
 
     Attributes:
-        tables: name of the computation in ``fairness.profile_tables``.
+        tables: name of the computation; ``"eu-ai-act"`` has no tables of its own: the
+            document's sections answer it.
         attributes: what the tables are by; the words of the rule, not columns.
         four_fifths: the ratio below which a row is flagged.
         exclude_below: share of the rows below which a category may be left out.
         valid_years: for how many years the audit may be used; 0 for no limit.
     """
 
-    tables: Literal["nyc-ll144", "us-disparate-impact", "us-credit-reg-b"]
+    tables: Literal["eu-ai-act", "nyc-ll144", "us-credit-reg-b", "us-disparate-impact", "us-mrm"]
     attributes: tuple[str, ...] = Field(min_length=1)
     four_fifths: Decimal = Field(Decimal("0.8"), gt=0, le=1)
     exclude_below: Decimal = Field(Decimal(0), ge=0, lt=1)

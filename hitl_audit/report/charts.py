@@ -72,9 +72,9 @@ class _Sheet:
     def axes(self, left: float, bottom: float, width: float, height: float) -> Any:
         box = (left / self.width, bottom / self.height, width / self.width, height / self.height)
         axes = self.figure.add_axes(box, facecolor="none")
-        axes.spines[:].set_visible(False)
-        axes.tick_params(length=0, labelbottom=False, labelleft=False)
-        axes.set_axisbelow(True)
+        # Grid and labels are drawn here, one by one; matplotlib's own axis, which would
+        # draw nothing, costs a third of the time of a chart.
+        axes.set_axis_off()
         return axes
 
     def text(

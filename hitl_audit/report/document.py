@@ -6,29 +6,63 @@ it. All texts are plain strings, never markup: a renderer escapes them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 from hitl_audit.charts import Chart
 
 __all__ = [
+    "Align",
     "Block",
     "Facts",
     "Figure",
     "Heading",
     "Note",
+    "Number",
     "Opinion",
     "OpinionRow",
     "Paragraph",
     "Points",
     "Report",
+    "Said",
     "Section",
     "SignatureField",
     "Table",
+    "texts_of",
 ]
 
 Align = Literal["left", "right", "center"]
 Tone = Literal["met", "not met", "insufficient data", "not assessed", "neutral"]
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number of the document, and where it comes from.
+
+    Attributes:
+        id: ``T12.3.5.1``: table 12, row 3, column 5, first number there (row 0
+            is the header, column 0 the caption); ``F3.1.2.1``: figure 3, series
+            1, point 2 (1 value, 2 low, 3 high), its caption is ``F3.0.0``;
+            ``O2.3.1``: row 2 of the criteria on page one, column 3;
+            ``S4.7.2``: section 4 (0 is page one), text 7, second number.
+        text: as it is written.
+        start: its place in the text, or −1 for a point of a figure.
+        sources: its places in the evidence, ``"fairness.rates[3].value"``.
+    """
+
+    id: str
+    text: str
+    start: int
+    sources: tuple[str, ...]
+
+
+class Said(str):
+    """A text of the document that knows its numbers."""
+
+    __slots__ = ("numbers",)
+
+    numbers: tuple[Number, ...]
 
 
 @dataclass(frozen=True)
@@ -161,6 +195,7 @@ class Report:
         banner: a text that every page must carry (for example ``SIMULATED
             JUDGMENTS``), or ``""``.
         keywords: for the file's metadata.
+        numbers: every number that comes from the evidence, in order.
     """
 
     title: str
@@ -172,3 +207,34 @@ class Report:
     banner: str = ""
     language: str = "en"
     keywords: tuple[str, ...] = field(default=())
+    numbers: tuple[Number, ...] = field(default=(), repr=False)
+
+
+def texts_of(blocks: Iterable[Block]) -> Iterator[str]:
+    """Everything that some blocks say, in order."""
+    for block in blocks:
+        yield from _texts(block)
+
+
+def _texts(block: Block) -> Iterator[str]:
+    match block:
+        case Paragraph(text) | Heading(text) | Note(text):
+            yield text
+        case Points(items):
+            yield from items
+        case Facts(pairs):
+            for pair in pairs:
+                yield from pair
+        case Table():
+            yield block.caption
+            yield from block.columns
+            for row in block.rows:
+                yield from row
+        case Figure(chart, table):
+            yield from (chart.message, chart.value_label, chart.x_label)
+            yield from _texts(table)
+        case Opinion(rows):
+            for one in rows:
+                yield from (one.criterion, one.threshold, one.value, one.interval, one.words)
+        case SignatureField():
+            yield from (block.role, block.statement)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hitl_audit.evidence import Evidence
-from hitl_audit.findings import Finding, Status, percent
+from hitl_audit.findings import Finding, Status
 from hitl_audit.plan_sections import role_field
 from hitl_audit.report.document import (
     Block,
@@ -20,10 +20,13 @@ from hitl_audit.report.measure_sections import history_blocks
 from hitl_audit.report.page_one import changed_plan, not_covered
 from hitl_audit.report.wording import (
     criterion_words,
+    in_a_row,
     interval,
     interval_name,
+    label,
     metric_meaning,
     p_words,
+    rate_words,
     sentence,
     threshold_words,
     value_words,
@@ -110,7 +113,7 @@ def _verdict_table(evidence: Evidence, finding: Finding, *, points: bool) -> Tab
             (
                 c.group if by else "all rows",
                 f"{c.count.total:,}",
-                percent(float(c.count.rate)) if c.count.rate is not None else "–",
+                rate_words(c.count),
                 value_words(c),
                 interval(c.low, c.high, points=points),
                 "–" if verdict.n_needed is None else f"{verdict.n_needed:,}",
@@ -259,6 +262,7 @@ def data_section(evidence: Evidence) -> Section:
     ]
     if data.notes:
         blocks += [Heading("What a reader should know about the data"), Points(data.notes)]
+    blocks += _publication_blocks(evidence)
     if evidence.history is not None:
         blocks += history_blocks(evidence, evidence.history.decisions, evidence.history.rows)
     blocks.append(
@@ -279,6 +283,50 @@ def data_section(evidence: Evidence) -> Section:
             )
         )
     return Section("data", "Data", tuple(blocks))
+
+
+def _publication_blocks(evidence: Evidence) -> list[Block]:
+    """What of these people is published, and which groups are not."""
+    terms = evidence.publication
+    if terms is None:
+        return []
+    allowed = [
+        words
+        for words, is_allowed in (
+            ("rows of people", terms.rows),
+            ("what reviewers wrote", terms.free_text),
+            ("the names of reviewers", terms.reviewer_names),
+        )
+        if is_allowed
+    ]
+    least = terms.minimum_group
+    blocks: list[Block] = [
+        Heading("What is published about people"),
+        Paragraph(
+            (
+                f"The plan allows this document and its attachments to hold {in_a_row(allowed)}. "
+                if allowed
+                else "No row, no name and no free text of a person is in this document or in its "
+                "attachments; cases have numbers that mean nothing elsewhere. "
+            )
+            + (
+                f"Groups of fewer than {least} people are left out of it, and with them any group "
+                "that a total would give away. Every promise was decided before, on all groups."
+                if least > 1
+                else "The plan lets groups of any size be published."
+            )
+        ),
+    ]
+    if terms.left_out:
+        blocks.append(
+            Table(
+                "Groups that are not published",
+                ("Attribute", "Group", "Why"),
+                tuple((label(evidence, a), group, why) for a, group, why in terms.left_out),
+                ("left", "left", "left"),
+            )
+        )
+    return blocks
 
 
 def limits_section(evidence: Evidence) -> Section:
@@ -324,7 +372,10 @@ def verify_section(evidence: Evidence) -> Section:
         (
             Paragraph(
                 "Every number in this document is in evidence.json, which is attached to it "
-                "together with the plan, its registration and a manifest of digests. To check the "
+                "together with the plan, its registration and a manifest of digests. Where a "
+                "number comes from is told by “hitl-audit explain-number report.pdf T2.1.4”: table "
+                "2, row 1, column 4 (F for a figure, O for a line of page one, or the number "
+                "itself). To check the "
                 "document, its signatures and its attachments, run “hitl-audit verify report.pdf”, "
                 "or open it in any PDF reader that shows signatures. Changing a single byte after "
                 "signing is seen."
@@ -332,13 +383,15 @@ def verify_section(evidence: Evidence) -> Section:
             Facts(tuple(facts), code=frozenset(name for name, _ in facts)),
             Table(
                 "Where the numbers come from",
-                ("Part", "Computed by", "Seed", "Data digest"),
+                ("Part", "Computed by", "Seed", "On data"),
                 tuple(
                     (
                         p.part,
                         p.function,
                         "–" if p.random_state is None else str(p.random_state),
-                        p.data_digest,
+                        "the audited rows"
+                        if p.data_digest == evidence.data.digest
+                        else p.data_digest[:27] + "…",
                     )
                     for p in evidence.provenance
                 ),

@@ -11,13 +11,14 @@ import base64
 import itertools
 import json
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from hitl_audit.canonical import sha256
-from hitl_audit.charts import Chart, to_plotly
-from hitl_audit.report.document import Figure, Report
+from hitl_audit.charts import Chart, plotly_json
+from hitl_audit.report.document import Figure, Report, Said
 
 __all__ = ["render_html"]
 
@@ -45,10 +46,25 @@ def _page_margins(report: Report) -> str:
 
 
 def _drawing(chart: Chart) -> Markup:
-    figure = to_plotly(chart, title=False).to_plotly_json()
-    text = json.dumps(figure, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(plotly_json(chart, title=False), separators=(",", ":"), allow_nan=False)
     # A script element ends at its first "</script"; in JSON a "<" may be written otherwise.
     return Markup(text.replace("<", "\\u003c"))  # noqa: S704
+
+
+def _with_numbers(value: Any) -> Any:
+    """Every number as an element with its id; ``title`` names its place in the evidence."""
+    if not isinstance(value, Said):
+        return value
+    parts, end = [], 0
+    for number in value.numbers:
+        stop = number.start + len(number.text)
+        where = f"{number.id}: {', '.join(number.sources)}"
+        parts += [
+            escape(value[end : number.start]),
+            Markup('<data value="{}" title="{}">{}</data>').format(number.id, where, number.text),
+        ]
+        end = stop
+    return Markup("").join([*parts, escape(value[end:])])
 
 
 def _policy(scripts: list[str]) -> str:
@@ -82,6 +98,7 @@ def render_html(report: Report) -> str:
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_with_numbers,
         keep_trailing_newline=True,
         loader=FunctionLoader(lambda name: _read(f"templates/{name}")),
     )

@@ -19,6 +19,7 @@ from hitl_audit.report.document import (
     Section,
     Table,
 )
+from hitl_audit.report.tracing import told
 from hitl_audit.report.wording import (
     interval,
     interval_name,
@@ -91,7 +92,7 @@ def performance_section(evidence: Evidence) -> Section:
         ),
         Table(
             "Decisions against recorded outcomes, all rows",
-            ("", f"Model: {favorable}", f"Model: {unfavorable}", "Sum"),
+            ("Cases", f"Model: {favorable}", f"Model: {unfavorable}", "Sum"),
             (
                 (
                     f"Recorded: {favorable}",
@@ -194,7 +195,7 @@ def _curve_figure(chart: Chart) -> Figure:
         for i in sorted({round(k * last / max(points - 1, 1)) for k in range(points)}):
             row: tuple[str, ...] = (
                 series.name,
-                number(float(series.x[i])),
+                told(number(float(series.x[i])), series.x[i]),
                 number(series.y[i]),
             )
             if bounded:

@@ -15,6 +15,7 @@ from hitl_audit.report.document import (
     Paragraph,
     Points,
 )
+from hitl_audit.report.tracing import counted
 from hitl_audit.report.wording import (
     criterion_words,
     interval,
@@ -59,11 +60,23 @@ def page_one(evidence: Evidence) -> tuple[Block, ...]:
         Heading("Three things to know"),
         Points(_three_things(evidence), numbered=True),
         Heading("What people said"),
-        Paragraph(sentence(evidence.oversight.words)),
+        Paragraph(_people_said(evidence)),
         Heading("What this document does not cover"),
         Points(not_covered(evidence)[:3]),
     ]
     return tuple(blocks)
+
+
+def _people_said(evidence: Evidence) -> str:
+    """The judgments in a sentence or two, and what is still to be decided."""
+    words = sentence(evidence.oversight.words)
+    waiting = len(evidence.review.escalations.unresolved)
+    if waiting:
+        words += (
+            f" {waiting} escalation{'s are' if waiting > 1 else ' is'} not resolved: until then no "
+            "clean opinion is given."
+        )
+    return words
 
 
 def _tally(evidence: Evidence) -> str:
@@ -71,6 +84,7 @@ def _tally(evidence: Evidence) -> str:
     met = sum(f.status is Status.MET for f in evidence.findings)
     missed = sum(f.status is Status.NOT_MET for f in evidence.findings)
     undecided = len(evidence.findings) - met - missed
+    met, missed, undecided = (counted(n, evidence, "findings") for n in (met, missed, undecided))
     return f"What was promised, and found: {met} met, {missed} not met, {undecided} undecided"
 
 

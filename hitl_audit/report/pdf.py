@@ -410,6 +410,21 @@ def render_pdf(
     return RenderedPdf(pdf, boxes, pages)
 
 
+def _compiler(folder: Path, document: dict[str, Any]) -> typst.Compiler:
+    (folder / "report.json").write_text(json.dumps(document), encoding="utf-8")
+    return typst.Compiler(
+        folder / "report.typ",
+        root=folder,
+        font_paths=[folder / "fonts"],
+        ignore_system_fonts=True,
+    )
+
+
+def _pages_of_summary(compiler: typst.Compiler) -> int:
+    (last,) = json.loads(compiler.query("<summary-end>", field="value"))
+    return int(last)
+
+
 def _typeset(
     document: dict[str, Any], folder: Path, typefaces: Typefaces, timestamp: datetime
 ) -> tuple[bytes, list[dict[str, Any]]]:
@@ -419,18 +434,10 @@ def _typeset(
         shutil.copyfile(file, folder / "fonts" / f"{i}{file.suffix}")
     shutil.copyfile(_TEMPLATE, folder / "report.typ")
     try:
-        for tight in (False, True):  # the summary is to fit on page one
-            content = json.dumps(document | {"tight": tight})
-            (folder / "report.json").write_text(content, encoding="utf-8")
-            compiler = typst.Compiler(
-                folder / "report.typ",
-                root=folder,
-                font_paths=[folder / "fonts"],
-                ignore_system_fonts=True,
-            )
-            (last,) = json.loads(compiler.query("<summary-end>", field="value"))
-            if last == 1:
-                break
+        alone = document | {"sections": [], "attachments": []}
+        # The summary is to fit on page one: it is tried alone, which is fast.
+        tight = _pages_of_summary(_compiler(folder, alone | {"tight": False})) > 1
+        compiler = _compiler(folder, document | {"tight": tight})
         made, told = compiler.compile_with_warnings(
             format="pdf", pdf_standards=["a-3a", "ua-1"], timestamp=timestamp
         )

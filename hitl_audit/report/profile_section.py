@@ -28,7 +28,7 @@ from hitl_audit.report.wording import (
     sentence,
 )
 
-__all__ = ["profiles_section"]
+__all__ = ["profile_table", "profiles_section"]
 
 
 def profiles_section(evidence: Evidence) -> Section:
@@ -63,10 +63,11 @@ def _profile_blocks(evidence: Evidence, record: ProfileRecord) -> list[Block]:
         blocks.append(Note(tables.warning, "warning"))
     for table in tables.tables:
         said = [f"{row.group}: {row.note}" for row in table.rows if row.note]
-        blocks.append(_table(evidence, table))
+        blocks.append(profile_table(evidence, table))
         if said or table.notes:
             starred = [f"* {'; '.join(said)}."] if said else []
             blocks.append(noted(evidence, (*starred, *table.notes)))
+    blocks += _band_blocks(evidence, record)
     if tables.notes:
         blocks.append(noted(evidence, tables.notes))
     if tables.bases:
@@ -115,7 +116,54 @@ def _profile_blocks(evidence: Evidence, record: ProfileRecord) -> list[Block]:
     return blocks
 
 
-def _table(evidence: Evidence, table: ProfileTable) -> Table:
+def _band_blocks(evidence: Evidence, record: ProfileRecord) -> list[Block]:
+    """Calibration by score band, and the stability of the scores."""
+    blocks: list[Block] = []
+    bound = interval_name(evidence)
+    if record.bands:
+        blocks.append(
+            Table(
+                "Calibration by score band: mean prediction, and the share that came true "
+                "(interval: Wilson)",
+                ("Scores", "n", "Predicted", "Came true", bound, "Note"),
+                tuple(
+                    (
+                        f"above {number(b.above)} to {number(b.up_to)}",
+                        f"{b.n:,}",
+                        percent(b.predicted),
+                        percent(b.observed),
+                        interval(b.low, b.high),
+                        "prediction outside the interval" if b.outside else "",
+                    )
+                    for b in record.bands
+                ),
+                ("left", "right", "right", "right", "right", "left"),
+            )
+        )
+    moved = record.stability
+    if moved is not None:
+        blocks += [
+            Paragraph(
+                f"Population stability index of the scores: {number(moved.value)} ({bound} "
+                f"{interval_numbers(moved.low, moved.high)}; {moved.n_then:,} training rows, "
+                f"{moved.n_now:,} audited rows; {moved.method}). If nothing had moved, chance "
+                f"alone would make it about {number(moved.expected_by_chance)}."
+            ),
+            Table(
+                "Shares of the score bands, cut at the deciles of the training scores",
+                ("Scores", "At training", "Now"),
+                tuple(
+                    (f"above {number(low)} to {number(high)}", percent(then), percent(now))
+                    for low, high, then, now in moved.shares
+                ),
+                ("left", "right", "right"),
+            ),
+        ]
+    return blocks
+
+
+def profile_table(evidence: Evidence, table: ProfileTable) -> Table:
+    """One table of a profile: rates and impact ratios by group."""
     words = _attribute_words(evidence, table.attribute)
     bound = interval_name(evidence)
     columns = ["Group", "n", table.rate_name.capitalize(), bound, "Impact ratio", bound]

@@ -73,6 +73,7 @@ class Typefaces:
                 )
             self.regular += found
         self.families = tuple(dict.fromkeys(str(_face(p).family_name) for p in self.regular))
+        self._widths: dict[str, float] = dict.fromkeys("0123456789", _TABULAR_DIGIT)
 
     def files(self) -> list[Path]:
         """Every font file that the document may use."""
@@ -100,10 +101,14 @@ class Typefaces:
 
     def width(self, text: str, size: float) -> float:
         """The width of a line of text in points, at a size in points; digits are tabular."""
-        return size * sum(
-            _TABULAR_DIGIT if c in "0123456789" else _advance(self._first(c) or self.regular[0], c)
-            for c in text
-        )
+        widths = self._widths
+        try:
+            return size * sum([widths[c] for c in text])
+        except KeyError:
+            for char in text:
+                if char not in widths:
+                    widths[char] = _advance(self._first(char) or self.regular[0], char)
+            return size * sum([widths[c] for c in text])
 
     def wrap(self, text: str, width: float, size: float) -> list[str]:
         """Break a text into lines no wider than ``width`` points, words only if they must."""

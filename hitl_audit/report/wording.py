@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hitl_audit.evidence import Evidence
 from hitl_audit.findings import Comparison, Finding, metric_words, percent
 from hitl_audit.groups import TIMES
+from hitl_audit.intervals import Count
 from hitl_audit.report.document import Points
+from hitl_audit.report.tracing import told
 
 __all__ = [
     "criterion_words",
+    "in_a_row",
     "in_points",
     "in_words",
     "interval",
@@ -23,6 +26,7 @@ __all__ = [
     "noted",
     "number",
     "p_words",
+    "rate_words",
     "sentence",
     "small_number",
     "status_words",
@@ -54,6 +58,11 @@ def label(evidence: Evidence, attribute: str) -> str:
     """Plain words for an attribute or a crossing of them, starting with a capital."""
     words = dict(evidence.data.sensitive)
     return TIMES.join(words.get(a, a) for a in attribute.split(TIMES))
+
+
+def in_a_row(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else list(names))
 
 
 def in_words(evidence: Evidence, text: str) -> str:
@@ -101,12 +110,12 @@ def p_words(value: float | None) -> str:
     """A p value."""
     if value is None:
         return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return told("< 0.001", value) if value < 0.001 else f"{value:.3f}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
     """A plain number."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
 def small_number(value: float | None) -> str:
@@ -119,16 +128,24 @@ def status_words(status: str) -> str:
     return "" if status == "ok" else status
 
 
+def rate_words(count: Count) -> str:
+    """The share that a count is."""
+    return told(percent(count.rate), count.successes, count.total)
+
+
 def threshold_words(finding: Finding) -> str:
     """What was promised."""
     criterion = finding.criterion
     if criterion.compare == "difference" and criterion.at_most is not None:
-        return f"within ±{float(criterion.at_most) * 100:g} points"
+        within = told(f"{float(criterion.at_most) * 100:g}", criterion.at_most)
+        return f"within ±{within} points"
     parts = []
     if criterion.at_least is not None:
-        parts.append(f"at least {float(criterion.at_least) * 100:g}%")
+        least = told(f"{float(criterion.at_least) * 100:g}", criterion.at_least)
+        parts.append(f"at least {least}%")
     if criterion.at_most is not None:
-        parts.append(f"at most {float(criterion.at_most) * 100:g}%")
+        most = told(f"{float(criterion.at_most) * 100:g}", criterion.at_most)
+        parts.append(f"at most {most}%")
     return ", ".join(parts)
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from hitl_audit.canonical import digest, utc_text
 from hitl_audit.errors import LedgerError
-from hitl_audit.review.answering import Position, RefusedError, check_reasons, check_session
+from hitl_audit.review.answers import Position, RefusedError, check_reasons, check_session
+from hitl_audit.review.desk import Desk
 from hitl_audit.review.ids import named_id
 from hitl_audit.review.judgment import ANSWERS, Adjudication, Judgment
 from hitl_audit.review.ledger import Ledger, Receipt
@@ -59,7 +60,7 @@ class Dissent:
     arguments: tuple[Argument, ...]
 
 
-class AdjudicationSession:
+class AdjudicationSession(Desk):
     """One adjudicator's way through the cases in conflict.
 
     A case on which the adjudicator has answered is never among them.
@@ -96,19 +97,7 @@ class AdjudicationSession:
         escalated: bool = False,
     ) -> None:
         check_session(reviewer, role, "open", reasons)
-        self.ledger = ledger
-        self.reviewer = reviewer.strip()
-        self.role = role.strip()
-        self.model_digest = model_digest
-        self.plan_digest = plan_digest
-        self.reasons = tuple(reasons)
-        self.favorable_label, self.unfavorable_label = labels
-        self.simulated = simulated
-        self._escalated = escalated
-        self._words = CaseWords(sample.case_ids, cases)
-        self._reveal = reveal
-        self._now = now
-        self._queue = ReviewQueue(
+        queue = ReviewQueue(
             sample.case_ids,
             plan_digest=plan_digest,
             model_digest=model_digest,
@@ -116,24 +105,23 @@ class AdjudicationSession:
             planned=planned,
             simulated=simulated,
         )
-        self._seen = 0
-        self._shown: dict[str, list[str]] = {}
-        self._since: dict[str, datetime] = {}
-        self._revealed: dict[str, Revealed] = {}
-
-    @property
-    def key(self) -> str:
-        """Name of this adjudicator's queue, the same after a restart."""
-        ledger = self.ledger
-        where = str(ledger.path.resolve()) if ledger.path is not None else ledger.url
-        who = [self.reviewer, self.model_digest, self.plan_digest, "adjudication"]
-        return digest([where, *who])[7:23]
+        super().__init__(
+            ledger,
+            queue,
+            CaseWords(sample.case_ids, cases),
+            reveal,
+            reviewer=reviewer,
+            role=role,
+            reasons=reasons,
+            labels=labels,
+            now=now,
+            purpose=("adjudication",),
+        )
+        self._escalated = escalated
 
     def position(self) -> Position:
         """The case to decide, as the ledger has it; ``step`` is ``"final"`` or ``"done"``."""
-        for seq, event in self.ledger.numbered(after=self._seen):
-            self._seen = seq
-            self._queue.add(event)
+        self._catch_up()
         waiting = self._queue.to_adjudicate(self.reviewer, escalated=self._escalated)
         done = self._queue.adjudicated_by(self.reviewer)
         total = done + len(waiting)
@@ -162,13 +150,8 @@ class AdjudicationSession:
             RefusedError: no case waits.
         """
         case_id = self._current()
-        if case_id not in self._revealed:
-            self._revealed[case_id] = self._reveal(case_id)
-        revealed = self._revealed[case_id]
-        self._show(case_id, "case", "prediction")
-        if revealed.contributions:
-            reliable = "explanation" if revealed.reliable else "explanation marked unreliable"
-            self._show(case_id, reliable)
+        revealed = self._model(case_id)
+        self._show_model(case_id, revealed)
         return revealed
 
     def dissent(self) -> Dissent:
@@ -224,11 +207,10 @@ class AdjudicationSession:
         check_reasons(reasons, self.reasons)
         if not rationale.strip():
             raise RefusedError("To decide, say why in a few words.", "rationale")
-        shown = self._shown.get(about, [])
+        shown = self._on(about)
         if "prediction" not in shown:
             raise RefusedError("The model's answer has not been shown yet.")
         now = self._now()
-        seconds = max(0.0, (now - self._since.get(about, now)).total_seconds())
         adjudication = Adjudication(
             event_id=named_id(
                 *("adjudication", about, self.plan_digest, self.model_digest),
@@ -245,8 +227,8 @@ class AdjudicationSession:
             rationale=rationale.strip(),
             settles=tuple(sorted(verdict.event_id for verdict in self._verdicts(about))),
             reasons=tuple(reasons),
-            shown=tuple(shown),
-            seconds=round(seconds, 3),
+            shown=shown,
+            seconds=self._seconds(about, now),
         )
         try:
             return self.ledger.append(adjudication)
@@ -281,9 +263,3 @@ class AdjudicationSession:
         if decided is not None:
             raise RefusedError(_TAKEN)
         return None
-
-    def _show(self, case_id: str, *items: str) -> None:
-        shown = self._shown.setdefault(case_id, [])
-        shown += [item for item in items if item not in shown]
-        if case_id not in self._since:
-            self._since[case_id] = self._now()

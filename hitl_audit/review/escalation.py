@@ -37,6 +37,7 @@ __all__ = [
     "due_escalations",
     "register",
     "request_escalation",
+    "resolve",
 ]
 
 LOW_CONFIDENCE = "low confidence"
@@ -280,6 +281,45 @@ class RegisteredEscalation:
     settled_at: str = ""
     outcome: str = ""
     simulated: bool = False
+
+
+def resolve(
+    escalation: Escalation,
+    *,
+    reviewer: str,
+    role: str,
+    outcome: str,
+    rationale: str,
+    at: datetime,
+) -> Resolution:
+    """The event that settles an escalation; its id follows from it, so it is settled once.
+
+    Args:
+        escalation: as recorded.
+        reviewer, role: who settles it, and as what.
+        outcome: what was decided, in a few words.
+        rationale: why.
+        at: now.
+
+    Raises:
+        InputError: another role than the policy names.
+    """
+    if role.strip().casefold() != escalation.role.strip().casefold():
+        raise InputError(
+            f'escalation: role is "{role}"; this one is for the {escalation.role} to settle'
+        )
+    return Resolution(
+        event_id=named_id("resolution", escalation.event_id),
+        at=utc_text(at),
+        plan_digest=escalation.plan_digest,
+        model_digest=escalation.model_digest,
+        simulated=escalation.simulated,
+        resolves=escalation.event_id,
+        reviewer=reviewer,
+        role=escalation.role,
+        outcome=outcome,
+        rationale=rationale,
+    )
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,30 @@ good and leaves every hash as it was; the salt keeps them from being guessed.
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple
+from functools import cache
+from types import NoneType
+from typing import Any, ClassVar, NamedTuple, get_args, get_origin, get_type_hints
 
 from hitl_audit.canonical import canonical_bytes, digest_bytes, plain
 from hitl_audit.errors import LedgerError, did_you_mean
 
-__all__ = ["FORMAT", "Event", "Opening", "Sealed", "event_kinds", "read_event", "unknown"]
+__all__ = [
+    "FORMAT",
+    "Event",
+    "FieldType",
+    "Opening",
+    "Sealed",
+    "event_kinds",
+    "field_types",
+    "read_event",
+    "read_json",
+    "unknown",
+]
 
 FORMAT = "hitl-audit/event/v1"
 
@@ -84,6 +98,8 @@ class Event:
                 f"at is {self.at!r}; expected UTC text such as 2026-01-31T12:00:00.000000Z"
             )
         problems += self._empty("plan_digest", "model_digest")
+        if not all(map(math.isfinite, _floats([getattr(self, f.name) for f in fields(self)]))):
+            problems.append("a number is infinite or not a number; expected a finite one")
         if not all(_is_unicode(text) for text in _texts(plain(self))):
             problems.append(
                 "a text holds half a character (a lone surrogate); expected Unicode text"
@@ -126,16 +142,17 @@ def read_event(body: bytes, openings: Mapping[str, Opening] | None = None) -> Ev
 
     Raises:
         LedgerError: not JSON, another format or kind, other fields than
-            expected, or an opening that is not what was committed to.
+            expected or of other types, or an opening that is not what was
+            committed to.
     """
     record, kind = _record(body)
     commitments = record.pop("personal", None)
     cls = event_kinds().get(kind) if isinstance(kind, str) else None
     if cls is None:
         raise LedgerError(f"the body has kind {kind!r}; accepted: {', '.join(event_kinds())}")
-    names = {f.name for f in fields(cls)} - {"redacted", *cls.PERSONAL}
-    if set(record) != names:
-        odd = ", ".join(sorted(set(record) ^ names))
+    names, empty = _shape(cls.KIND)
+    if record.keys() != names:
+        odd = ", ".join(sorted(record.keys() ^ names))
         raise LedgerError(f"the body has missing or unknown fields: {odd}")
     if not isinstance(commitments, dict) or not set(commitments) <= set(cls.PERSONAL):
         raise LedgerError(f"the body commits to {commitments!r}; expected {cls.PERSONAL}")
@@ -146,7 +163,7 @@ def read_event(body: bytes, openings: Mapping[str, Opening] | None = None) -> Ev
         if opening is None:
             continue
         try:
-            kept, opened[name] = opening.commitment == commitment, json.loads(opening.value)
+            kept, opened[name] = opening.commitment == commitment, read_json(opening.value)
         except ValueError:  # the salt is no hexadecimal number, or the value no JSON
             kept = False
         if not kept:
@@ -154,10 +171,66 @@ def read_event(body: bytes, openings: Mapping[str, Opening] | None = None) -> Ev
     if given:
         raise LedgerError(f"there are words in {', '.join(given)} that were not recorded")
     redacted = tuple(name for name in commitments if name not in opened)
-    # A field with no default still reads as empty once its words are gone.
-    empty = {f.name: "" for f in fields(cls) if f.name in cls.PERSONAL and f.default is MISSING}
     values = {name: _frozen(value) for name, value in (record | empty | opened).items()}
+    types = field_types(cls.KIND)
+    for name, value in values.items():
+        if not types[name].holds(value):
+            raise LedgerError(f"{name} is {value!r}; expected {types[name].kind.__name__}")
     return cls(**values, redacted=redacted)
+
+
+class FieldType(NamedTuple):
+    """What a field holds: a plain type, and whether it can be ``None``."""
+
+    kind: type
+    optional: bool
+
+    def holds(self, value: object) -> bool:
+        """The value is of this type; JSON does not tell 1 from 1.0."""
+        if value is None:
+            return self.optional
+        if isinstance(value, bool):
+            return self.kind is bool
+        return isinstance(value, int | float if self.kind is float else self.kind)
+
+
+@cache
+def field_types(kind: str) -> dict[str, FieldType]:
+    """The fields of one kind of event, in order."""
+    cls = event_kinds()[kind]
+    hints = get_type_hints(cls)
+    return {f.name: _field_type(hints[f.name]) for f in fields(cls)}
+
+
+def _field_type(hint: Any) -> FieldType:
+    options = [option for option in get_args(hint) if option is not NoneType]
+    if NoneType in get_args(hint):
+        return FieldType(get_origin(options[0]) or options[0], True)
+    return FieldType(get_origin(hint) or hint, False)
+
+
+@cache
+def _shape(kind: str) -> tuple[frozenset[str], dict[str, str]]:
+    """Names of the public fields, and what personal fields without a default read as when empty."""
+    cls = event_kinds()[kind]
+    names = frozenset(f.name for f in fields(cls)) - {"redacted", *cls.PERSONAL}
+    return names, {
+        f.name: "" for f in fields(cls) if f.name in cls.PERSONAL and f.default is MISSING
+    }
+
+
+def read_json(text: str | bytes, **options: Any) -> Any:
+    """Read what RFC 8785 wrote; ``options`` as for :func:`json.loads`.
+
+    It writes large floats like integers, and no integer beyond 2**53: such a
+    number was a float.
+    """
+
+    def number(digits: str) -> int | float:
+        value = int(digits)
+        return value if abs(value) < 1 << 53 else float(digits)
+
+    return json.loads(text, parse_int=number, **options)
 
 
 def unknown(name: str, found: object, accepted: Iterable[str]) -> str:
@@ -169,7 +242,7 @@ def unknown(name: str, found: object, accepted: Iterable[str]) -> str:
 
 def _record(body: bytes) -> tuple[dict[str, Any], Any]:
     try:
-        record = json.loads(body)
+        record = read_json(body)
     except (ValueError, RecursionError) as error:
         raise LedgerError(f"the body is not JSON: {error}") from None
     found = record.pop("format", None) if isinstance(record, dict) else None
@@ -191,6 +264,14 @@ def _texts(value: Any) -> Iterable[str]:
     elif isinstance(value, list):
         for item in value:
             yield from _texts(item)
+
+
+def _floats(value: Any) -> Iterable[float]:
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _floats(item)
 
 
 def _is_unicode(text: str) -> bool:

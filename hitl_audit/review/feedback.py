@@ -31,10 +31,10 @@ from hitl_audit.loading import model_in_memory
 from hitl_audit.review.event import Event
 from hitl_audit.review.feedback_labels import JudgedLabels, judged_labels
 from hitl_audit.review.feedback_measures import compare_before_after
-from hitl_audit.review.records import ACTIONS, Approval, Change, Measure
+from hitl_audit.review.records import ACTIONS, Change, Measure
 from hitl_audit.review.sampling import CaseSample
 
-__all__ = ["Proposal", "approve_change", "change_status", "propose_change"]
+__all__ = ["Proposal", "propose_change"]
 
 
 @dataclass(frozen=True)
@@ -201,64 +201,6 @@ def propose_change(
     return Proposal(change, judged, after_threshold, tuple(features), confidence, tried)
 
 
-def approve_change(
-    change: Change,
-    *,
-    approver: str,
-    role: str,
-    approved: bool,
-    rationale: str,
-    now: datetime,
-    event_id: str | None = None,
-) -> Approval:
-    """Approve or reject a change, as somebody other than its proposer.
-
-    Raises:
-        InputError: the proposer approves, the change has expired, or something
-            the record needs is empty.
-    """
-    if _same(approver, change.proposer):
-        raise InputError(
-            f'approve: approver is "{approver}", who proposed the change; expected somebody else'
-        )
-    if approved and utc_text(now) > change.expires:
-        raise InputError(f"approve: the change expired at {change.expires}; propose it again")
-    approval = Approval(
-        event_id=event_id or str(uuid.uuid4()),
-        at=utc_text(now),
-        plan_digest=change.plan_digest,
-        model_digest=change.model_digest,
-        approves=change.event_id,
-        approver=approver,
-        role=role,
-        approved=approved,
-        rationale=rationale,
-    )
-    if problems := approval.problems():
-        raise InputError(f"approve: {'; '.join(problems)}")
-    return approval
-
-
-def change_status(change: Change, events: Iterable[Event], *, now: datetime) -> str:
-    """Where a change stands: ``"proposed"``, ``"approved"``, ``"rejected"`` or ``"expired"``.
-
-    The last decision of somebody other than the proposer counts. An approved
-    change that has expired must not be applied any more.
-    """
-    decisions = [
-        event.approved
-        for event in events
-        if isinstance(event, Approval)
-        and event.approves == change.event_id
-        and not _same(event.approver, change.proposer)
-    ]
-    if decisions and not decisions[-1]:
-        return "rejected"
-    if utc_text(now) > change.expires:
-        return "expired"
-    return "approved" if decisions else "proposed"
-
-
 class _Given:
     """Training rows and holdout, checked."""
 
@@ -421,7 +363,3 @@ def _decide(model: Any, X: pd.DataFrame, threshold: float) -> npt.NDArray[np.int
 def _rule(model_digest: str, *, features: list[str], threshold: float) -> str:
     """Digest of what decides: the model, what it reads, and where it cuts."""
     return digest({"model": model_digest, "features": features, "threshold": threshold})
-
-
-def _same(one: str, other: str) -> bool:
-    return one.strip().casefold() == other.strip().casefold()

@@ -18,7 +18,7 @@ import rfc8785
 
 from hitl_audit.canonical import Digest, canonical_bytes, sha256
 from hitl_audit.errors import LedgerError
-from hitl_audit.review.event import Event, Opening, read_event
+from hitl_audit.review.event import Event, Opening, read_event, read_json
 from hitl_audit.review.merkle import digest_text, leaf_hash, merkle_root
 from hitl_audit.review.records import Redaction
 
@@ -32,6 +32,7 @@ __all__ = [
     "checkpoint_of",
     "checkpoint_problems",
     "content_problems",
+    "leaves_of",
 ]
 
 GENESIS = bytes(32)
@@ -80,20 +81,28 @@ def chain_link(previous: bytes, body: bytes) -> bytes:
     return sha256(previous + leaf_hash(body))
 
 
-def checkpoint_of(rows: Sequence[Row]) -> Checkpoint:
-    """The checkpoint over these rows, whatever their state."""
-    root = merkle_root([leaf_hash(row.body) for row in rows])
+def leaves_of(rows: Sequence[Row]) -> list[bytes]:
+    """Leaf hashes in order."""
+    return [leaf_hash(row.body) for row in rows]
+
+
+def checkpoint_of(rows: Sequence[Row], leaves: Sequence[bytes] | None = None) -> Checkpoint:
+    """The checkpoint over these rows, whatever their state; ``leaves`` if they are at hand."""
+    root = merkle_root(leaves_of(rows) if leaves is None else leaves)
     return Checkpoint(len(rows), digest_text(root), digest_text(rows[-1].link if rows else GENESIS))
 
 
-def chain_problems(rows: Sequence[Row]) -> list[str]:
+def chain_problems(rows: Sequence[Row], leaves: Sequence[bytes] | None = None) -> list[str]:
     """Where the chain is broken, and by what; empty if every event follows the one before."""
     problems: list[str] = []
-    leaves = [leaf_hash(row.body) for row in rows]
+    leaves = leaves_of(rows) if leaves is None else leaves
+    links = [row.link for row in rows]
     broken = [
         place
-        for place, row in enumerate(rows)
-        if row.link != sha256((rows[place - 1].link if place else GENESIS) + leaves[place])
+        for place, (previous, link, leaf) in enumerate(
+            zip([GENESIS, *links], links, leaves, strict=False)
+        )
+        if link != sha256(previous + leaf)
     ]
     gaps = _gaps(rows)
     if len(broken) > _SEARCHED:
@@ -184,7 +193,7 @@ def _is_canonical(body: bytes) -> bool:
             odd.append(text)
         return value
 
-    record = json.loads(body, parse_float=number)
+    record = read_json(body, parse_float=number)
     if odd:
         return False
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
 from hitl_audit.errors import InputError
@@ -21,6 +21,7 @@ __all__ = [
     "quantile",
     "rate_of",
     "share",
+    "with_adjusted",
 ]
 
 
@@ -45,7 +46,8 @@ class Kpi:
         method: names of the estimate and its interval.
         status: ``"estimated"``, ``"counted"``, ``"insufficient data"`` or
             ``"not assessed"``.
-        p_value: of a test of no difference, where there is one.
+        p_value, p_adjusted: of a test of no difference, where there is one, and
+            by Benjamini-Hochberg over all tests of the topic.
         words: what it means, and what it does not say.
     """
 
@@ -65,6 +67,7 @@ class Kpi:
     method: str
     status: str
     p_value: float | None
+    p_adjusted: float | None
     words: str
 
 
@@ -127,21 +130,21 @@ def share(
     group: str = "",
     unit: str = "cases",
     truth: tuple[int, int] | None = None,
-    by_reviewer: bool = False,
     needed: int | None = None,
+    rate: Rate | None = None,
     words: str = "",
 ) -> Kpi:
     """A share of units, estimated for all of its kind.
 
-    A case that several answers are about counts as one cluster; with
-    ``by_reviewer`` the clusters are ``Item.cluster`` instead.
+    A case that several answers are about counts as one cluster.
 
     Args:
         truth: units whose right decision is known, and of how many.
         needed: units needed, if not what the settings say of all, or of a group.
+        rate: the estimate, if it is not that of :func:`rate_of`.
     """
     needed = settings.needed(group) if needed is None else needed
-    rate = rate_of(items, settings, needed=needed, by_reviewer=by_reviewer)
+    rate = rate or rate_of(items, settings, needed=needed)
     return Kpi(
         topic=topic,
         measure=measure,
@@ -159,17 +162,12 @@ def share(
         method=rate.method,
         status=rate.status,
         p_value=None,
+        p_adjusted=None,
         words=words,
     )
 
 
-def rate_of(
-    items: Sequence[Item],
-    settings: Settings,
-    *,
-    needed: int | None = None,
-    by_reviewer: bool = False,
-) -> Rate:
+def rate_of(items: Sequence[Item], settings: Settings, *, needed: int | None = None) -> Rate:
     """The rate behind :func:`share`, from so many units on.
 
     It is the rate of the process that the cases came from, not of the finite
@@ -179,14 +177,12 @@ def rate_of(
     if n < (settings.needed() if needed is None else needed):
         status = "insufficient data" if n else "not assessed"
         return Rate(count, n, n, None, None, None, None, settings.confidence, "", status)
-    clusters: list[str] | None = [i.cluster if by_reviewer else i.case_id for i in items]
-    if clusters is not None and not by_reviewer and len(set(clusters)) == n:
-        clusters = None
+    cases = [item.case_id for item in items]
     return weighted_rate(
         [item.yes for item in items],
         [item.chance for item in items],
         confidence=settings.confidence,
-        clusters=clusters,
+        clusters=cases if len(set(cases)) < n else None,
         finite_population=False,
     )
 
@@ -224,8 +220,26 @@ def gap(
         method="; ".join(filter(None, (difference.method, test if p_value is not None else ""))),
         status=difference.status,
         p_value=p_value,
+        p_adjusted=None,
         words=words,
     )
+
+
+def with_adjusted(kpis: Sequence[Kpi]) -> list[Kpi]:
+    """The same numbers with p values adjusted by Benjamini-Hochberg within each topic."""
+    from scipy.stats import false_discovery_control
+
+    families: dict[str, list[float]] = {}
+    for kpi in kpis:
+        if kpi.p_value is not None:
+            families.setdefault(kpi.topic, []).append(kpi.p_value)
+    adjusted = {
+        topic: iter(false_discovery_control(family).tolist()) for topic, family in families.items()
+    }
+    return [
+        kpi if kpi.p_value is None else replace(kpi, p_adjusted=float(next(adjusted[kpi.topic])))
+        for kpi in kpis
+    ]
 
 
 def counted(
@@ -257,6 +271,7 @@ def counted(
         method="count",
         status="not assessed" if value is None else "counted",
         p_value=None,
+        p_adjusted=None,
         words=words,
     )
 
@@ -312,6 +327,7 @@ def quantile(
         method="order statistics" if value is not None else "",
         status=_status(value, n),
         p_value=None,
+        p_adjusted=None,
         words=words,
     )
 
@@ -345,6 +361,7 @@ def per_hour(
         method="ratio of sums, t on the log scale" if value is not None else "",
         status=_status(value, n),
         p_value=None,
+        p_adjusted=None,
         words=words,
     )
 

@@ -4,7 +4,10 @@ Drawing cases with replacement and counting them is one multinomial draw over th
 distinct cases, so the cost does not grow with their number. Before drawing, each
 group gets one case for every way in which two deciders can differ, as Bonett &
 Price (2012) add to a paired difference: without it, too few differences would
-look certain, and none at all completely so.
+look certain, and none at all completely so. With 30, 60 and 200 cases per group
+the 95 % interval of a changed gap held the truth in 98.0, 94.7 and 93.3 % of
+simulations, without the added cases in 88.7, 88.7 and 91.0 %
+(``benchmarks/oversight.py``).
 """
 
 from __future__ import annotations

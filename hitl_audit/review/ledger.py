@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import rfc8785
+
 from hitl_audit.canonical import Digest, utc_text
 from hitl_audit.errors import LedgerError
 from hitl_audit.review.event import Event, Opening, Sealed, event_kinds, read_event, unknown
@@ -31,6 +33,7 @@ from hitl_audit.review.integrity import (
     checkpoint_of,
     checkpoint_problems,
     content_problems,
+    leaves_of,
 )
 from hitl_audit.review.judgment import Judgment
 from hitl_audit.review.merkle import (
@@ -50,7 +53,7 @@ if TYPE_CHECKING:
 
     from hitl_audit.review.store import Store
 
-__all__ = ["Checkpoint", "Judgment", "Ledger", "Numbered", "Receipt"]
+__all__ = ["Checkpoint", "Judgment", "Ledger", "Numbered", "Receipt", "same_event"]
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ class Ledger:
             for event, seal in sealed:
                 row = known.get(event.event_id)
                 if row is not None:
-                    _check_same(self._event(db, row), row, event, seal)
+                    _check_same(self._event(db, row), row, event)
                 else:
                     row = self._insert(db, event, seal, tail)
                     tail, known[row.event_id] = (row.seq, row.link), row
@@ -272,11 +275,12 @@ class Ledger:
         """
         with self._store.reading() as db:
             rows, guards = self._store.rows(db), self._store.removed_guards(db)
-        problems = [*_guard_problems(guards), *chain_problems(rows)]
+        leaves = leaves_of(rows)
+        problems = [*_guard_problems(guards), *chain_problems(rows, leaves)]
         if problems:
             raise LedgerError("ledger: damaged, no checkpoint: " + "; ".join(problems))
         self.close()  # so that the file is whole when the checkpoint is published with it
-        return checkpoint_of(rows)
+        return checkpoint_of(rows, leaves)
 
     def verify(self, checkpoint: Checkpoint | None = None) -> tuple[str, ...]:
         """Problems in words, each naming its event; empty if everything is intact.
@@ -290,10 +294,10 @@ class Ledger:
             rows, openings, guards = self._everything()
         except LedgerError as error:
             return (str(error),)
-        problems = _problems(rows, openings, guards)
+        chain = chain_problems(rows)
+        problems = [*_guard_problems(guards), *chain, *content_problems(rows, openings)]
         if checkpoint is not None:
-            chained = not chain_problems(rows)
-            problems += checkpoint_problems(rows, checkpoint, chained=chained)
+            problems += checkpoint_problems(rows, checkpoint, chained=not chain)
         return tuple(problems)
 
     def verify_against(self, checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -372,7 +376,7 @@ class Ledger:
 
     def _leaves(self) -> list[bytes]:
         with self._store.reading() as db:
-            return [leaf_hash(row.body) for row in self._store.rows(db)]
+            return leaves_of(self._store.rows(db))
 
 
 def _open(path_or_url: str | Path, read_only: bool) -> Store:
@@ -395,16 +399,32 @@ def _sealed(event: Event, salts: Callable[[], bytes]) -> Sealed:
     problems = event.problems()
     if problems:
         raise LedgerError(_lines(event.KIND, problems))
-    return event.seal(salts)
+    try:
+        sealed = event.seal(salts)
+        read_event(*sealed)  # what could not be read back is not recorded
+    except (TypeError, rfc8785.CanonicalizationError) as error:
+        raise LedgerError(f"{event.KIND}: cannot be written as JSON: {error}") from None
+    except LedgerError as error:
+        raise LedgerError(f"{event.KIND}: {error}") from None
+    return sealed
 
 
-def _check_same(recorded: Event, row: Row, event: Event, sealed: Sealed) -> None:
-    # Read back, so that neither salts nor 1 and 1.0 make a difference.
-    sent = read_event(sealed.body, sealed.openings)
-    gone = {name: getattr(recorded, name) for name in recorded.redacted}
-    if type(sent) is not type(recorded) or replace(sent, **gone) != recorded:
+def same_event(recorded: Event, sent: Event) -> bool:
+    """The two say the same, as far as the words of the recorded one are still there."""
+    # Sealed and read back, so that neither lists and tuples nor 1 and 1.0 make a difference.
+    sealed = sent.seal(lambda: bytes(16))
+    read = read_event(sealed.body, sealed.openings)
+    if type(read) is not type(recorded):
+        return False
+    return (
+        replace(read, **{name: getattr(recorded, name) for name in recorded.redacted}) == recorded
+    )
+
+
+def _check_same(recorded: Event, row: Row, sent: Event) -> None:
+    if not same_event(recorded, sent):
         raise LedgerError(
-            f"{event.KIND}: event_id {row.event_id} is already recorded as event {row.seq} "
+            f"{sent.KIND}: event_id {row.event_id} is already recorded as event {row.seq} "
             "with other contents; a change is a new event that corrects it"
         )
 
@@ -422,14 +442,6 @@ def _receipt(row: Row) -> Receipt:
 
 def _lines(kind: str, problems: Iterable[str]) -> str:
     return "\n".join(f"{kind}: {problem}" for problem in problems)
-
-
-def _problems(rows: Sequence[Row], openings: Openings, guards: Iterable[str]) -> list[str]:
-    return [
-        *_guard_problems(guards),
-        *chain_problems(rows),
-        *content_problems(rows, openings),
-    ]
 
 
 def _guard_problems(guards: Iterable[str]) -> list[str]:

@@ -4,11 +4,15 @@ when. Pure."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
-from hitl_audit.review.adjusted_difference import MIN_REVIEWERS, Compared, adjusted_difference
-from hitl_audit.review.estimates import Difference, difference_of_rates
+from hitl_audit.review.adjusted_difference import (
+    MIN_REVIEWERS,
+    Compared,
+    adjusted_difference,
+    rate_of_answers,
+)
+from hitl_audit.review.estimates import difference_of_rates
 from hitl_audit.review.kpi import Item, Kpi, gap, rate_of, share
 from hitl_audit.review.reviewed import UNKNOWN, Reviewed
 from hitl_audit.review.verdicts import CaseDecision
@@ -89,6 +93,12 @@ def override_kpis(data: Reviewed) -> list[Kpi]:
     score, clustered by reviewer.
     """
     found: list[Kpi] = []
+    left_out = (
+        f"; {data.undecided} of {len(data.cases)} judged cases have no human decision and are "
+        "left out"
+        if data.undecided
+        else ""
+    )
     for direction in DIRECTIONS:
         of = _of_model(data, direction)
         for group, cases in data.everyone_and_groups():
@@ -106,7 +116,7 @@ def override_kpis(data: Reviewed) -> list[Kpi]:
                     items,
                     data.settings,
                     group=group,
-                    words=direction.words,
+                    words=direction.words + left_out,
                 )
             )
         found.append(_by_reviewer(data, direction))
@@ -169,25 +179,17 @@ def _by_reviewer(data: Reviewed, direction: _Direction) -> Kpi:
         if answer.decision is not None and of(answer.case_id)
     ]
     people = len({item.cluster for item in items})
-    kpi = share(
+    words = f"of single answers; the interval is about reviewers such as these {people}"
+    if items and people < MIN_REVIEWERS:
+        words = f"{people} of {MIN_REVIEWERS} reviewers needed to say anything about others"
+    return share(
         "overrides",
         f"{direction.measure}, by answer",
         items,
         data.settings,
         unit="answers",
-        by_reviewer=True,
-        words=f"of single answers; its interval is about reviewers such as these {people}",
-    )
-    if people >= MIN_REVIEWERS or not items:
-        return kpi
-    return replace(
-        kpi,
-        value=None,
-        low=None,
-        high=None,
-        method="",
-        status="insufficient data",
-        words=f"{people} of {MIN_REVIEWERS} reviewers needed to say anything about others",
+        rate=rate_of_answers(items, data.settings),
+        words=words,
     )
 
 
@@ -209,7 +211,7 @@ def _between_groups(data: Reviewed, direction: _Direction) -> list[Kpi]:
                 for answer in answers
                 if answer.case_id in cases or answer.case_id in members[reference]
             ]
-            difference: Difference = adjusted_difference(compared, data.settings)
+            difference, p_value = adjusted_difference(compared, data.settings)
             found.append(
                 gap(
                     "overrides",
@@ -219,6 +221,8 @@ def _between_groups(data: Reviewed, direction: _Direction) -> list[Kpi]:
                     group=f"{attribute}: {group} − {reference}",
                     unit="answers",
                     weighted=data.weighted,
+                    p_value=p_value,
+                    test="t test",
                     words="group minus reference; it locates a difference, it proves no cause",
                 )
             )

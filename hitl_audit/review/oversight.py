@@ -11,6 +11,7 @@ and reviewers under numbers; no case, no word of a rationale, no name.
 
 from __future__ import annotations
 
+import html
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from hitl_audit.review.decision_quality import check_kpis, effect_kpis, override
 from hitl_audit.review.estimates import MIN_CASES, Rate
 from hitl_audit.review.event import Event
 from hitl_audit.review.judgment import ANSWERS, Judgment
-from hitl_audit.review.kpi import Kpi, Settings, checked_settings, rate_of
+from hitl_audit.review.kpi import Kpi, Settings, checked_settings, rate_of, with_adjusted
 from hitl_audit.review.overrides import (
     agreed_cases,
     agreement_kpis,
@@ -168,6 +169,14 @@ class Oversight:
 
         return oversight_frame(self)
 
+    def _repr_html_(self) -> str:
+        table = self.frame().query("status in ('estimated', 'counted')")
+        columns = ["topic", "measure", "group", "value", "low", "high", "n", "method"]
+        rows = table[columns].to_html(
+            index=False, max_rows=80, float_format="{:.3f}".format, na_rep="–"
+        )
+        return f"<p>{html.escape(self.words)}</p>{rows}"
+
     def chart(self, measure: str = "selection_rate", attribute: str = "") -> Chart:
         """Model, people and both together: one measure, of all or by group of an attribute.
 
@@ -276,7 +285,7 @@ def _oversight(
     people = len({answer.reviewer for answer in verdicts})
     kpis: list[Kpi] = []
     if data.answers.answers:
-        kpis = [
+        numbers = [
             *agreement_kpis(data),
             *override_kpis(data),
             *reliance_kpis(data),
@@ -289,6 +298,7 @@ def _oversight(
             *check_kpis(data),
             *drift_kpis(data),
         ]
+        kpis = with_adjusted(numbers)
     return Oversight(
         status="assessed" if agreed.status == "estimated" else agreed.status,
         words=_words(
@@ -298,7 +308,8 @@ def _oversight(
             people,
             begun=any(isinstance(event, Judgment) for event in ours),
             simulated=simulated,
-        ),
+        )
+        + _effect_words(kpis, data.undecided),
         sampled=len(sample.cases),
         judged=agreed.n,
         reviewers=people,
@@ -320,6 +331,26 @@ def _oversight(
         reference=tuple(data.reference.items()),
         settings=data.settings,
     )
+
+
+def _effect_words(kpis: list[Kpi], undecided: int) -> str:
+    """Whether people made the decisions more accurate, in one sentence."""
+    lift = next((kpi for kpi in kpis if kpi.measure == "lift over the model"), None)
+    if lift is None or lift.value is None or lift.low is None or lift.high is None:
+        return ""
+    if lift.low > 0:
+        said = "people made the decisions more accurate"
+    elif lift.high < 0:
+        said = "people made the decisions less accurate"
+    else:
+        said = "whether people made the decisions more accurate cannot be told from chance"
+    left_out = f"; {undecided} judged cases have no human decision" if undecided else ""
+    points = [f"{100 * value:+.1f}" for value in (lift.value, lift.low, lift.high)]
+    return (
+        f"; {said}: {points[0]} percentage points against the model alone "
+        f"({points[1]} to {points[2]}, truth known of {lift.truth_n} of {lift.truth_of} "
+        f"decided cases{left_out})"
+    ).replace("-", "−")
 
 
 def _recorded_groups(sample: CaseSample) -> dict[str, dict[str, str]]:

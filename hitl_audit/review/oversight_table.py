@@ -51,9 +51,9 @@ def oversight_frame(oversight: Oversight) -> pd.DataFrame:
             for one in coefficients
         ]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    return frame.astype(dict.fromkeys(["value", "low", "high", "p_value"], "float64")).assign(
-        simulated=oversight.any_simulated
-    )
+    return frame.astype(
+        dict.fromkeys(["value", "low", "high", "p_value", "p_adjusted"], "float64")
+    ).assign(simulated=oversight.any_simulated)
 
 
 def side_by_side_chart(oversight: Oversight, measure: str, attribute: str) -> Chart:

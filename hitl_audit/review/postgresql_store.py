@@ -207,10 +207,21 @@ class PostgresqlStore(Store):
         return [Row(*row) for row in db.execute(query, {"text": text})]
 
     def forget(self) -> None:
-        """Rewrite the table of words without what was deleted."""
+        """Rewrite the table of words without what was deleted.
+
+        Raises:
+            LedgerError: this user may not; the server only passes it over.
+        """
+        file = sa.text(f"SELECT pg_relation_filenode('{self._schema}.opening')")
         with self._errors(), self._engine.connect() as db:
             alone = db.execution_options(isolation_level="AUTOCOMMIT")
+            before = alone.execute(file).scalar_one()
             alone.execute(sa.text(f"VACUUM FULL {self._schema}.opening"))
+            if alone.execute(file).scalar_one() == before:
+                raise LedgerError(
+                    f"ledger {self.url}: the redaction is recorded, but this user may not clear "
+                    "the words from the table's file; its owner must call forget()"
+                )
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -305,20 +316,16 @@ def _exists(db: sa.Connection, schema: str) -> bool:
 
 
 def _create(db: sa.Connection, schema: str) -> None:
-    db.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
-    for statement in _TABLES.format(s=schema, version=VERSION).split(";\n"):
-        if statement.strip():
-            db.execute(sa.text(statement))
+    script = [f"CREATE SCHEMA IF NOT EXISTS {schema};", _TABLES.format(s=schema, version=VERSION)]
     for name, (table, when, source) in _GUARDS.items():
-        body = source.format(s=schema)
-        db.exec_driver_sql(
-            f"CREATE FUNCTION {schema}.{name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$"
-        )
-        db.exec_driver_sql(
-            f"CREATE TRIGGER {name} {when.format(s=schema)} EXECUTE FUNCTION {schema}.{name}()"
-        )
-        # Also when a session says that it is a replica.
-        db.exec_driver_sql(f"ALTER TABLE {schema}.{table} ENABLE ALWAYS TRIGGER {name}")
+        script += [
+            f"CREATE FUNCTION {schema}.{name}() RETURNS trigger LANGUAGE plpgsql "
+            f"AS $${source.format(s=schema)}$$;",
+            f"CREATE TRIGGER {name} {when.format(s=schema)} EXECUTE FUNCTION {schema}.{name}();",
+            # Also when a session says that it is a replica.
+            f"ALTER TABLE {schema}.{table} ENABLE ALWAYS TRIGGER {name};",
+        ]
+    db.exec_driver_sql("\n".join(script))
 
 
 def _words(error: BaseException | None) -> str:

@@ -23,8 +23,8 @@ from hitl_audit.errors import InputError
 from hitl_audit.review.event import Event
 from hitl_audit.review.ids import named_id
 from hitl_audit.review.judgment import Adjudication, Judgment, Withdrawal
-from hitl_audit.review.records import Assignment, Escalation, Resolution
-from hitl_audit.review.seats import CaseSeats, ReviewerSeats, Seat, SeatKey
+from hitl_audit.review.records import Assignment, Escalation, Redaction, Resolution
+from hitl_audit.review.seats import CaseSeats, ReviewerSeats, Seat, SeatKey, without_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,8 +42,9 @@ __all__ = [
 STATES = ("open", "in progress", "judged", "conflict", "adjudicated", "escalated")
 """Of a case. *Open*: nobody has answered. *In progress*: fewer verdicts than
 needed. *Judged*: all verdicts are in. *Conflict*: they are, and the decisions
-they ask for differ (*unsure* asks for none). *Escalated*: somebody in a role
-still has to decide. *Adjudicated*: a third person has decided."""
+they ask for differ (*unsure* asks for none); never on a control, whose right
+answer is known. *Escalated*: somebody in a role still has to decide.
+*Adjudicated*: a third person has decided."""
 
 State = Literal["open", "in progress", "judged", "conflict", "adjudicated", "escalated"]
 Step = Literal["blind", "final", "done"]
@@ -110,10 +111,11 @@ class ReviewQueue:
         self.simulated = simulated
         self._ids = list(case_ids)
         self._open_to_all = len(self._ids)
-        self._cases = {
-            case_id: CaseSeats(number, planted=self._controls.get(case_id) == "planted")
-            for number, case_id in enumerate(self._ids)
-        }
+        self._cases = {case_id: CaseSeats(number) for number, case_id in enumerate(self._ids)}
+        for case_id, task in self._controls.items():
+            if case_id not in self._cases:
+                raise InputError(f'queue: controls names case "{case_id}", which is not there')
+            self._cases[case_id].note(task)
         if len(self._cases) < len(self._ids):
             raise InputError("queue: a case is there twice; expected unique ids")
         self._reviewers: dict[str, ReviewerSeats] = {}
@@ -140,6 +142,8 @@ class ReviewQueue:
                 self._judgment(event)
             case Withdrawal():
                 self._withdrawal(event)
+            case Redaction():
+                self._redaction(event)
             case Assignment() if self._is_mine(event) and event.simulated == self.simulated:
                 self._assignment(event)
             case Adjudication() if self._is_mine(event) and event.simulated == self.simulated:
@@ -181,7 +185,7 @@ class ReviewQueue:
                 seat.verdict, seat.declined = event, False
             if not seat.assigned:
                 seat.task = event.task
-            case.planted |= event.task == "planted"
+            case.note(event.task)
             self._judgments[event.event_id] = (key, event)
             self._note(key, seat)
 
@@ -196,6 +200,15 @@ class ReviewQueue:
             elif seat.verdict is None and judgment is seat.blind:
                 seat.declined = True
             self._note(key, seat)
+
+    def _redaction(self, event: Redaction) -> None:
+        key, judgment = self._judgments.get(event.redacts, (None, None))
+        if key is None or judgment is None:
+            return
+        seat, emptied = self._seat(key), without_words(judgment, event)
+        self._judgments[event.redacts] = (key, emptied)
+        seat.blind = emptied if seat.blind is judgment else seat.blind
+        seat.verdict = emptied if seat.verdict is judgment else seat.verdict
 
     def _assignment(self, event: Assignment) -> None:
         for case_id, task, due in event.tasks:
@@ -214,7 +227,7 @@ class ReviewQueue:
                         self._reviewer(event.reviewer).assigned.append(key)
                     seat.assigned, seat.taken_back = True, None
                     seat.task, seat.due = task, due
-                    case.planted |= task == "planted"
+                    case.note(task)
                 self._note(key, seat)
 
     def _reviewer(self, name: str) -> ReviewerSeats:

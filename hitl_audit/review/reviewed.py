@@ -59,6 +59,11 @@ class Reviewed:
         chances = list(self.chances.values())
         return bool(chances) and max(chances) - min(chances) > 1e-9 * max(chances)
 
+    @property
+    def undecided(self) -> int:
+        """Judged cases without a human decision: in a tie, or nobody decided."""
+        return sum(case.decision is None for case in self.cases)
+
     def members(self, attribute: str) -> dict[str, set[str]]:
         """Group → its drawn cases, the known groups sorted, the unknown one last."""
         found: dict[str, set[str]] = {}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 from hitl_audit.review.judgment import DECISIONS, Adjudication, Judgment
+from hitl_audit.review.records import Redaction
 
-__all__ = ["CaseSeats", "ReviewerSeats", "Seat", "SeatKey"]
+__all__ = ["CaseSeats", "ReviewerSeats", "Seat", "SeatKey", "without_words"]
 
 
 class SeatKey(NamedTuple):
@@ -65,6 +66,7 @@ class CaseSeats:
     Attributes:
         number: its place.
         planted: the model's decision is shown reversed.
+        gold: its right answer is known.
         seats, repeats: by reviewer.
         adjudication: the decision of a third person.
         undecided: third persons who could not decide either.
@@ -73,6 +75,7 @@ class CaseSeats:
 
     number: int
     planted: bool = False
+    gold: bool = False
     seats: dict[str, Seat] = field(default_factory=dict)
     repeats: dict[str, Seat] = field(default_factory=dict)
     adjudication: Adjudication | None = None
@@ -83,6 +86,11 @@ class CaseSeats:
         """Reviewer and seat, repeats included."""
         yield from self.seats.items()
         yield from self.repeats.items()
+
+    def note(self, task: str) -> None:
+        """Somebody got the case as this kind of task."""
+        self.planted |= task == "planted"
+        self.gold |= task == "gold"
 
     @property
     def holders(self) -> int:
@@ -106,9 +114,9 @@ class CaseSeats:
 
     @property
     def differs(self) -> bool:
-        """Both decisions are asked for, on what the model really said."""
+        """Both decisions are asked for, and only people can settle which is right."""
         wanted = {s.verdict.decision for s in self.seats.values() if s.verdict is not None}
-        return not self.planted and set(DECISIONS) <= wanted
+        return not (self.planted or self.gold) and set(DECISIONS) <= wanted
 
 
 @dataclass
@@ -134,3 +142,11 @@ class ReviewerSeats:
     done: int = 0
     waiting: int = 0
     foreign: int = 0
+
+
+def without_words(judgment: Judgment, redaction: Redaction) -> Judgment:
+    """The judgment after a redaction: words that were destroyed do not live on in memory."""
+    if judgment.event_id != redaction.redacts:
+        return judgment
+    emptied: dict[str, Any] = dict.fromkeys(redaction.fields, "")
+    return replace(judgment, **emptied, redacted=(*judgment.redacted, *redaction.fields))

@@ -12,11 +12,11 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hitl_audit.canonical import digest, utc_text
+from hitl_audit.canonical import utc_text
 from hitl_audit.errors import LedgerError
-from hitl_audit.review.answering import (
+from hitl_audit.review.answers import (
     PROTOCOLS,
     Debrief,
     Given,
@@ -28,6 +28,7 @@ from hitl_audit.review.answering import (
     check_session,
     debriefed,
 )
+from hitl_audit.review.desk import Desk
 from hitl_audit.review.escalation import REQUEST, EscalationRule, request_escalation
 from hitl_audit.review.event import Event
 from hitl_audit.review.ids import named_id
@@ -35,8 +36,9 @@ from hitl_audit.review.judgment import Judgment, Withdrawal
 from hitl_audit.review.ledger import Ledger, Receipt
 from hitl_audit.review.queue import ReviewQueue, Step, Task
 from hitl_audit.review.records import Assignment, Redaction, WhatIf
-from hitl_audit.review.revealed import Revealed, mirrored, reversed_answer
+from hitl_audit.review.revealed import Revealed, mirrored
 from hitl_audit.review.sampling import CaseSample
+from hitl_audit.review.seats import without_words
 from hitl_audit.review.words import CaseWords
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ __all__ = [
 _TRIES = 20
 
 
-class ReviewSession:
+class ReviewSession(Desk):
     """One reviewer's way through a sample of cases.
 
     Args:
@@ -113,23 +115,7 @@ class ReviewSession:
     ) -> None:
         check_session(reviewer, role, protocol, reasons)
         check_controls(controls or {}, sample)
-        self.sample = sample
-        self.ledger = ledger
-        self.reviewer = reviewer.strip()
-        self.role = role.strip()
-        self.model_digest = model_digest
-        self.plan_digest = plan_digest
-        self.reasons = tuple(reasons)
-        self.favorable_label, self.unfavorable_label = labels
-        self.protocol = protocol
-        self.simulated = simulated
-        self.planned = planned
-        self._request = next((rule for rule in rules if rule.condition == REQUEST), None)
-        self._words = CaseWords(sample.case_ids, cases)
-        self._reveal = reveal
-        self._now = now
-        self._drawn = {case.case_id: case for case in sample.cases}
-        self._queue = ReviewQueue(
+        queue = ReviewQueue(
             sample.case_ids,
             plan_digest=plan_digest,
             model_digest=model_digest,
@@ -139,31 +125,30 @@ class ReviewSession:
             controls=controls,
             simulated=simulated,
         )
-        self._seen = 0
+        super().__init__(
+            ledger,
+            queue,
+            CaseWords(sample.case_ids, cases),
+            reveal,
+            reviewer=reviewer,
+            role=role,
+            reasons=reasons,
+            labels=labels,
+            now=now,
+        )
+        self.sample = sample
+        self.protocol = protocol
+        self.planned = planned
+        self._request = next((rule for rule in rules if rule.condition == REQUEST), None)
+        self._drawn = {case.case_id: case for case in sample.cases}
         self._own: dict[str, list[Judgment]] = {}
         self._withdrawn: set[str] = set()
         self._on_screen: Task | None = None
-        self._shown: dict[tuple[str, str, str], list[str]] = {}
-        self._since: dict[tuple[str, str, str], datetime] = {}
-        self._revealed: dict[tuple[str, bool], Revealed] = {}
-
-    @property
-    def key(self) -> str:
-        """Name of this reviewer's queue, the same after a restart."""
-        ledger = self.ledger
-        where = str(ledger.path.resolve()) if ledger.path is not None else ledger.url
-        return digest([where, self.reviewer, self.model_digest, self.plan_digest])[7:23]
 
     @property
     def escalates_to(self) -> str:
         """The role that decides what is escalated; ``""`` if the plan has no rule for it."""
         return self._request.role if self._request is not None else ""
-
-    @property
-    def queue(self) -> ReviewQueue:
-        """The state of every case, as the ledger has it now."""
-        self._catch_up()
-        return self._queue
 
     # ------------------------------------------------------------ looking
 
@@ -179,7 +164,7 @@ class ReviewSession:
         """
         task = self._task()
         self._on_screen = task
-        self._show(task, "case")
+        self._show(_screen(task), "case")
         return self._words.values(task.case_id)
 
     def revealed(self) -> Revealed:
@@ -193,11 +178,8 @@ class ReviewSession:
         if task.step == "blind":
             raise RefusedError("The model's answer stays hidden until you have recorded your own.")
         revealed = self._model(task.case_id, planted=task.task == "planted")
-        explanation = "explanation" if revealed.reliable else "explanation marked unreliable"
         self._on_screen = task
-        self._show(task, "case", "prediction")
-        if revealed.contributions:
-            self._show(task, explanation)
+        self._show_model(_screen(task), revealed)
         return revealed
 
     def own_decision(self) -> str | None:
@@ -223,7 +205,7 @@ class ReviewSession:
                 f"{foreign} of your earlier answers belong to another plan, model or sample. They "
                 "stay in the ledger and do not count here."
             )
-        if self._seen == 0:
+        if self._last == 0:
             remarks.append("Nothing is recorded yet: yours will be the first answer.")
         return tuple(remarks)
 
@@ -441,9 +423,17 @@ class ReviewSession:
             RefusedError: the model's answer is still hidden, or another case is current.
             LedgerError: an edit that cannot be recorded.
         """
+        as_text = tuple((str(f), str(old), str(new)) for f, old, new in edits)
         found = self.ledger.find(event_id) if event_id else None
         if found is not None:
-            return found[0]
+            there = found[1]
+            if (
+                isinstance(there, WhatIf)
+                and there.reviewer == self.reviewer
+                and (there.edits == as_text or "edits" in there.redacted)
+            ):
+                return found[0]
+            raise RefusedError(f"Record {event_id} is already taken by another answer.")
         task = self._task()
         if case_id is not None and case_id != task.case_id:
             raise RefusedError(self._why_not(case_id, task))
@@ -457,14 +447,14 @@ class ReviewSession:
                 simulated=self.simulated,
                 case_id=task.case_id,
                 reviewer=self.reviewer,
-                edits=tuple((str(f), str(old), str(new)) for f, old, new in edits),
+                edits=as_text,
                 expectation=expectation,
                 score_before=score_before,
                 score_after=score_after,
                 step="planted" if task.task == "planted" else task.step,
             )
         )
-        self._show(task, "what-if")
+        self._show(_screen(task), "what-if")
         return receipt
 
     # ------------------------------------------------------------- inside
@@ -515,12 +505,6 @@ class ReviewSession:
             "window. Reload to go on."
         )
 
-    def _model(self, case_id: str, *, planted: bool) -> Revealed:
-        if (case_id, planted) not in self._revealed:
-            true = self._revealed.get((case_id, False)) or self._reveal(case_id)
-            self._revealed[case_id, planted] = reversed_answer(true) if planted else true
-        return self._revealed[case_id, planted]
-
     def _is_mine(self, event: Judgment) -> bool:
         return (event.reviewer, event.model_digest, event.plan_digest) == (
             self.reviewer,
@@ -544,8 +528,7 @@ class ReviewSession:
         if task is None or (expected, step or task.step) != (task.case_id, task.step):
             raise RefusedError(self._why_not(expected, task) if expected else at.words)
         self._check(task.step, given)
-        key = (task.case_id, task.task, task.step)
-        shown = self._shown.get(key, [])
+        shown = self._on(_screen(task))
         if task.step == "final" and "prediction" not in shown:
             raise RefusedError("The model's answer has not been shown yet.")
         now = self._now()
@@ -566,11 +549,11 @@ class ReviewSession:
             reasons=given.reasons,
             rationale=given.rationale,
             note=given.note,
-            shown=tuple(shown),
+            shown=shown,
             model_digest=self.model_digest,
             plan_digest=self.plan_digest,
             at=utc_text(now),
-            seconds=self._seconds(key, now),
+            seconds=self._seconds(_screen(task), now),
             model_decision=model.decision if model else None,
             model_score=model.probability if model else None,
             simulated=self.simulated,
@@ -599,37 +582,14 @@ class ReviewSession:
             events.append(request_escalation(judgment, self._request))
         return self.ledger.append_all(events)[events.index(judgment)]
 
-    def _catch_up(self) -> None:
-        """Read what was recorded since the last look, by this or any other process."""
-        for seq, event in self.ledger.numbered(after=self._seen):
-            self._seen = seq
-            self._queue.add(event)
-            if isinstance(event, Judgment) and self._is_mine(event):
-                self._own.setdefault(event.case_id, []).append(event)
-            elif isinstance(event, Withdrawal):
-                self._withdrawn.add(event.withdraws)
-            elif isinstance(event, Redaction):
-                self._forget_words(event)
-
-    def _forget_words(self, redaction: Redaction) -> None:
-        """Words that were destroyed must not live on in this window."""
-        for answers in self._own.values():
-            for place, event in enumerate(answers):
-                if event.event_id == redaction.redacts:
-                    emptied: dict[str, Any] = dict.fromkeys(redaction.fields, "")
-                    gone = tuple(dict.fromkeys((*event.redacted, *redaction.fields)))
-                    answers[place] = replace(event, **emptied, redacted=gone)
-
-    def _show(self, task: Task, *items: str) -> None:
-        key = (task.case_id, task.task, task.step)
-        shown = self._shown.setdefault(key, [])
-        shown += [item for item in items if item not in shown]
-        if key not in self._since:
-            self._since[key] = self._now()
-
-    def _seconds(self, key: tuple[str, str, str], now: datetime) -> float:
-        elapsed = (now - self._since.get(key, now)).total_seconds()
-        return round(max(0.0, elapsed), 3)  # a clock that was set back is no negative effort
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Judgment) and self._is_mine(event):
+            self._own.setdefault(event.case_id, []).append(event)
+        elif isinstance(event, Withdrawal):
+            self._withdrawn.add(event.withdraws)
+        elif isinstance(event, Redaction):
+            for case_id, answers in self._own.items():
+                self._own[case_id] = [without_words(answer, event) for answer in answers]
 
     def _known(self, event_id: str | None, given: Given, case_id: str | None) -> Receipt | None:
         found = self.ledger.find(event_id) if event_id else None
@@ -652,3 +612,7 @@ class ReviewSession:
 
     def _check(self, step: str, given: Given) -> None:
         check_answer(step, given, reasons=self.reasons, escalate_to=self.escalates_to)
+
+
+def _screen(task: Task) -> tuple[str, str, str]:
+    return (task.case_id, task.task, task.step)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -82,17 +84,18 @@ class SqliteStore(Store):
         self.path: Path = path
         self.url = f"sqlite:///{path.absolute()}"
         self.read_only = read_only
-        # One connection per operation: no state to share between threads or kernels.
-        self._release: Callable[[], object] | None = None
-        self._engine = sa.create_engine(
-            "sqlite://",
-            creator=self._connect,
-            poolclass=sa.NullPool,
-            isolation_level="AUTOCOMMIT",
+        # Reading: one connection per operation, no state to share. Writing: one connection
+        # that stays, because whoever closes the last one folds the WAL into the file and
+        # deletes it, and a new one syncs the folder: most of the time of a small append.
+        self._reader = _engine(path, read_only, poolclass=sa.NullPool)
+        self._writer = _engine(
+            path, read_only, poolclass=sa.QueuePool, pool_size=1, max_overflow=-1
         )
+        weakref.finalize(self, self._writer.dispose)
+        self.closed_before_fork()
         if read_only and not path.is_file():
             raise LedgerError(f"ledger: there is no file {path}")
-        with self._connection() as db:
+        with self._connection(self._reader) as db:
             if not read_only and _is_blank(db):
                 _create(db)
             _check_header(db, path)
@@ -100,7 +103,7 @@ class SqliteStore(Store):
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """One snapshot of the file."""
-        with self._connection() as db:
+        with self._connection(self._reader) as db:
             db.exec_driver_sql("BEGIN")
             yield db
             db.exec_driver_sql("COMMIT")
@@ -110,7 +113,7 @@ class SqliteStore(Store):
         """A transaction that took the write lock before it reads."""
         if self.read_only:
             raise LedgerError(f"ledger {self.path} was opened for reading only")
-        with self._connection() as db:
+        with self._connection(self._writer) as db:
             # A deferred transaction would lose the race for the next number under WAL.
             db.exec_driver_sql("BEGIN IMMEDIATE")
             try:
@@ -119,14 +122,10 @@ class SqliteStore(Store):
                 db.exec_driver_sql("ROLLBACK")
                 raise
             db.exec_driver_sql("COMMIT")
-            if self._release is None:
-                self._hold()
 
     def close(self) -> None:
         """Let the last connection fold the WAL into the file."""
-        release, self._release = self._release, None
-        if release is not None:
-            release()
+        self._writer.dispose()
 
     def removed_guards(self, db: sa.Connection) -> list[str]:
         """Names of triggers that are gone or say something else."""
@@ -148,7 +147,7 @@ class SqliteStore(Store):
         Raises:
             LedgerError: somebody else keeps the WAL in use.
         """
-        with self._connection() as db:
+        with self._connection(self._writer) as db:
             # Deleting overwrites the words where they lie; a copy that stayed behind when
             # the tree was rebalanced goes only with the pages.
             db.exec_driver_sql("VACUUM")
@@ -160,51 +159,48 @@ class SqliteStore(Store):
                 "call forget()"
             )
 
-    def _hold(self) -> None:
-        """Stay connected, idle, until :meth:`close`.
-
-        Whoever closes the last connection folds the WAL into the file and deletes
-        it, and the next one makes it anew: most of the time of a small append.
-        """
-        holder = self._connect(check_same_thread=False)
-        holder.execute("SELECT max(seq) FROM event").fetchone()
-        self._release = weakref.finalize(self, holder.close)
-        self.closed_before_fork()
-
-    def _connect(self, *, check_same_thread: bool = True) -> sqlite3.Connection:
-        db = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?{self._mode()}",
-            uri=True,
-            timeout=_BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=check_same_thread,
-        )
-        try:
-            db.execute("PRAGMA synchronous = FULL")
-            db.execute("PRAGMA secure_delete = ON")
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    def _mode(self) -> str:
-        if not self.read_only:
-            return "mode=rwc"
-        # A plain reader of a WAL database writes index files beside it. With
-        # nothing waiting in the WAL the file is whole and can be read as it lies,
-        # also from a disk that cannot be written.
-        wal = self.path.with_name(f"{self.path.name}-wal")
-        waiting = wal.is_file() and wal.stat().st_size > 0
-        return "mode=ro" if waiting else "mode=ro&immutable=1"
-
     @contextmanager
-    def _connection(self) -> Iterator[sa.Connection]:
+    def _connection(self, engine: sa.Engine) -> Iterator[sa.Connection]:
         try:
-            with self._engine.connect() as db:
+            with engine.connect() as db:
                 yield db
         except (sa.exc.DBAPIError, sqlite3.Error) as error:
             words = error.orig if isinstance(error, sa.exc.DBAPIError) else error
             raise LedgerError(f"ledger {self.path}: {words}") from None
+
+
+def _engine(path: Path, read_only: bool, **pool: Any) -> sa.Engine:
+    # Without a reference to the store, which could never be collected otherwise.
+    connect = partial(_connect, path, read_only)
+    return sa.create_engine("sqlite://", creator=connect, isolation_level="AUTOCOMMIT", **pool)
+
+
+def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
+    db = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{_mode(path, read_only)}",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,  # one thread at a time has it from the pool
+    )
+    try:
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA secure_delete = ON")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _mode(path: Path, read_only: bool) -> str:
+    if not read_only:
+        return "mode=rwc"
+    # A plain reader of a WAL database writes index files beside it. With
+    # nothing waiting in the WAL the file is whole and can be read as it lies,
+    # also from a disk that cannot be written.
+    wal = path.with_name(f"{path.name}-wal")
+    waiting = wal.is_file() and wal.stat().st_size > 0
+    return "mode=ro" if waiting else "mode=ro&immutable=1"
 
 
 def _is_blank(db: sa.Connection) -> bool:

@@ -53,6 +53,12 @@ class Budget:
         """Time left before the deadline, less what is reserved."""
         return self._deadline - self._reserve - self._clock()
 
+    def over(self, needed: float = 0.0) -> bool:
+        """Whether less time than ``needed`` is left; if so, the search did not end by itself."""
+        short = self.remaining() <= needed
+        self.ran_out = self.ran_out or short
+        return short
+
     def expected(self, rows: int) -> float:
         """How long a call may take, from those made; 0 before the first."""
         bounds = (took * max(1.0, rows / n) for n, took in self._seen)

@@ -31,7 +31,10 @@ def fast_attributions(
     """The fast contributions, if they add up to the model's own predictions; else why not."""
     output, some = predictor.output, rows.iloc[:_CHECKED_ROWS]
     if predictor.encoder is None or predictor.encoding is None:
-        return None, f"contributions take longer: {predictor.words}"
+        return (
+            None,
+            f"contributions take longer: the model has to be asked, because {predictor.why}",
+        )
     try:
         found = prepare_attributions(output, predictor.encoding, background, trees=predictor.trees)
         predictions = output(some)

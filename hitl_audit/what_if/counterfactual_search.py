@@ -157,16 +157,13 @@ def _allowed(engine: WhatIf, place: int, control: Control, code: float, start: f
 def search(space: Space, budget: Budget, *, target: bool, most_changes: int) -> list[Found]:
     """Versions of the case with the decision ``target``, the cheapest first."""
     run = _Run(space, budget, target)
-    if space.places:
-        run.singles()
-        if most_changes > 1:
-            run.pairs()
-            run.real_people()
-        for _ in range(3, most_changes + 1):
-            if len(run.flipped) >= _POLISHED:
-                break
-            run.longer()
-        run.polish()
+    steps = [run.singles]
+    if most_changes > 1:
+        steps += [run.pairs, run.real_people, *[run.longer] * (most_changes - 2)]
+    for step in steps if space.places else []:
+        if not budget.ran_out and not budget.over():
+            step()
+    run.polish()
     return run.results(most_changes)
 
 
@@ -247,7 +244,9 @@ class _Run:
             self._remember(asked[~flips], scores[~flips])
 
     def longer(self) -> None:
-        """Add one more change to what came nearest."""
+        """Add one more change to what came nearest, unless there is enough."""
+        if len(self.flipped) >= _POLISHED:
+            return
         chosen = self._promising(len(self.space.places))
         rows, seen = [], set()
         for _, near in self.near[:_BEAM]:
@@ -282,7 +281,11 @@ class _Run:
     def polish(self) -> None:
         """Take changes back, and move numbers towards where they were, while it stays flipped."""
         current = self.polished = self._cheapest(_POLISHED)
+        round_took = 0.0
         for _ in range(_POLISHING_ROUNDS):
+            if self.budget.ran_out or self.budget.over(round_took):
+                return
+            round_took = self.budget.seconds
             rows, owners = [], []
             for k, row in enumerate(current):
                 for smaller in self._smaller(row):
@@ -305,8 +308,9 @@ class _Run:
                     current[k] = table[best]
                     self.flipped[table[best].tobytes()] = (table[best], float(scores[best]))
                     moved = True
-            if not moved or self.budget.ran_out:
+            if not moved:
                 return
+            round_took = self.budget.seconds - round_took
 
     def _smaller(self, row: FloatArray) -> list[FloatArray]:
         out = []

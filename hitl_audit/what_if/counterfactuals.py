@@ -149,13 +149,15 @@ def find_counterfactuals(
     budget = Budget(predictor.quick, clock=clock, seconds=seconds)
     score = budget(now[np.newaxis])
     rechecked = wanted
+    reserved = 0.1 * seconds  # for everything that is not the model
     if predictor.fast is not None:
         # What one question to the model itself costs, so that there is time for the last ones.
         before = clock()
         score = predictor.ask_model(now[np.newaxis])
         one = clock() - before
         rechecked = max(1, min(_RECHECKED, int(seconds / 3 / one) if one > 0 else _RECHECKED))
-        budget.reserve(1.5 * one * rechecked)
+        reserved += 1.5 * one * rechecked
+    budget.reserve(reserved)
     favorable = bool(predictor.favorable(score)[0])
     space = Space.of(engine, start, now, frozen=frozen)
     found = search(space, budget, target=not favorable, most_changes=most_changes)

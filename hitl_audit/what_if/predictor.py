@@ -49,6 +49,7 @@ class Predictor:
         path: ``"trees"``, ``"coefficients"``, ``"final estimator"`` or ``"the model itself"``.
         largest_difference: from the model itself, over the rows it was compared on.
         words: how predictions are made, for people.
+        why: why they are not made faster; ``""`` on a fast path.
         fast: what is asked on the fast paths, of the estimator's columns.
     """
 
@@ -61,6 +62,7 @@ class Predictor:
     path: str
     largest_difference: float
     words: str
+    why: str
     fast: Callable[[FloatArray], FloatArray] | None
 
     def __call__(self, codes: FloatArray) -> FloatArray:
@@ -137,7 +139,7 @@ def prepare_predictor(
     except (ExplanationError, NotArithmeticError) as error:
         why.append(str(error))
     plain = Predictor(
-        output, population, None, encoding, None, threshold, "the model itself", 0.0, "", None
+        output, population, None, encoding, None, threshold, "the model itself", 0.0, "", "", None
     )
     known = plain.ask_model(checked[: min(len(population), _CHECKED_ROWS)])
     edited = checked[len(known) :]
@@ -174,10 +176,11 @@ def prepare_predictor(
                     path,
                     worst,
                     words,
+                    "",
                     fast,
                 )
             why.append(f"the {path} give other scores than the model (by {worst:.1g})")
-    reason = f", because {why[0]}" if why else ""
+    reason = why[0] if why else "its columns are not known"
     return Predictor(
         output,
         population,
@@ -187,7 +190,8 @@ def prepare_predictor(
         threshold,
         "the model itself",
         0.0,
-        f"predicted by asking the model itself{reason}",
+        f"predicted by asking the model itself, because {reason}",
+        reason,
         None,
     )
 

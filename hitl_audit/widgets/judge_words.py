@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from hitl_audit.review.answering import LookBack
+from hitl_audit.review.answers import LookBack
 from hitl_audit.review.judgment import Judgment
 from hitl_audit.review.revealed import Revealed
 from hitl_audit.review.words import bars

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -179,4 +180,28 @@ def test_the_keyboard_reaches_the_document(browser: Browser, address: str) -> No
     assert page.evaluate("document.activeElement.textContent") == "Skip to the document"
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_violation(browser: Browser, address: str, scheme: Any) -> None:
+    context = browser.new_context(offline=True, color_scheme=scheme)
+    page, _ = _open(context, address)
+    _wait(page)
+    page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"))
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]
+    found = page.evaluate("tags => axe.run(document, { runOnly: tags })", tags)
+    assert len(found["passes"]) > 20
+    assert [(v["id"], v["impact"]) for v in found["violations"]] == []
+    context.close()
+
+
+def test_the_page_prints_in_full(browser: Browser, address: str) -> None:
+    context = browser.new_context(offline=True)
+    page, _ = _open(context, address)
+    _wait(page)
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("figure table:visible").count() == 3
+    assert page.pdf().startswith(b"%PDF")
     context.close()

@@ -114,7 +114,7 @@ def test_brute_force_over_all_coalitions() -> None:
     def worth(known: tuple[int, ...]) -> float:
         mixed = behind.copy()
         for j in known:
-            mixed[X.columns[j]] = [row.iloc[0, j]] * len(mixed)
+            mixed[X.columns[j]] = row[X.columns[j]].repeat(len(mixed)).to_numpy()
         return float(model.predict_proba(mixed)[:, 1].mean())
 
     expected = np.zeros(p)

@@ -30,7 +30,13 @@ text = "Selected divided by all."
 
 
 def test_the_shipped_profiles_are_listed_and_load() -> None:
-    assert list_profiles() == ("nyc-ll144", "us-credit-reg-b", "us-disparate-impact")
+    assert list_profiles() == (
+        "eu-ai-act",
+        "nyc-ll144",
+        "us-credit-reg-b",
+        "us-disparate-impact",
+        "us-mrm",
+    )
     for name in list_profiles():
         profile = load_profile(name)
         assert profile.id == name == profile.computation.tables
@@ -156,7 +162,7 @@ def test_what_is_wrong_is_named_with_its_place(
 
 
 def test_profiles_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match=r'profile is "nyc-ll114"; accepted: nyc-ll144, .*did you'):
+    with pytest.raises(PlanError, match=r'profile is "nyc-ll114"; accepted: eu-ai-act, .*did you'):
         load_profile("nyc-ll114")
     with pytest.raises(PlanError, match=r"none\.toml cannot be read: No such file"):
         load_profile(tmp_path / "none.toml")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from hitl_audit.charts import Chart, Series
@@ -247,3 +251,79 @@ def build_sample() -> Report:
 @pytest.fixture(scope="session")
 def sample() -> Report:
     return build_sample()
+
+
+class Audited(NamedTuple):
+    """A small audit with small groups, names and ids, and what it was made from."""
+
+    audit: Any
+    results: Any
+    report: Any
+    people: pd.DataFrame
+
+
+def make_people(rows: int = 420) -> pd.DataFrame:
+    """People with names; 6 of them live on the islands, 4 have no recorded sex."""
+    rng = np.random.default_rng(11)
+    income = rng.normal(50, 15, rows)
+    sex = rng.choice(["female", "male"], rows).astype(object)
+    sex[:4] = None
+    region = rng.choice(["north", "south", "west"], rows, p=[0.5, 0.3, 0.2]).astype(object)
+    region[10:16] = "islands"
+    return pd.DataFrame(
+        {
+            "person": [f"Zxqv{i:04d} Quillfeather" for i in range(rows)],
+            "email": [f"zxqv{i:04d}@mail.invalid" for i in range(rows)],
+            "income": income,
+            "debt": rng.normal(20, 8, rows),
+            "sex": sex,
+            "region": region,
+            "good": (income + rng.normal(0, 15, rows) > 50).astype(int),
+        }
+    )
+
+
+PLAN: dict[str, Any] = {
+    "audit": {"title": "Small audit", "favorable_label": "grant", "unfavorable_label": "refuse"},
+    "data": {
+        "target": "good",
+        "id": "person",
+        "sensitive": ["sex", "region"],
+        "features": ["income", "debt"],
+        "excluded": {"email": "identifies a person"},
+        "labels": {"income": "Income ($1000s)"},
+    },
+    "criteria": [
+        {"metric": "selection_rate", "by": "sex", "at_least": 0.5, "reason": "a first bar"},
+        {"metric": "selection_rate", "by": ["sex", "region"], "at_least": 0.8},
+        {"metric": "true_positive_rate", "by": "region", "compare": "difference", "at_most": 0.1},
+        {"metric": "accuracy", "compare": "value", "at_least": 0.6},
+    ],
+    "explain": {"lime_samples": 200, "background": 20},
+    "review": {"cases": 12},
+    "profiles": [
+        {"id": "us-disparate-impact"},
+        {"id": "nyc-ll144", "by": {"sex": "sex", "region": "race_ethnicity"}},
+    ],
+}
+
+
+@pytest.fixture(scope="session")
+def audited() -> Audited:
+    from sklearn.linear_model import LogisticRegression
+
+    from hitl_audit.audit import Audit
+    from hitl_audit.plan import AuditPlan
+
+    people = make_people()
+    model = LogisticRegression().fit(people[["income", "debt"]], people["good"])
+    at = [datetime(2026, 3, 2, 9, 0, tzinfo=UTC)]
+
+    def clock() -> datetime:
+        at[0] += timedelta(seconds=1)
+        return at[0]
+
+    plan = AuditPlan.from_dict(PLAN)
+    audit = Audit(model, people, people["good"], plan=plan, ids=list(people["person"]), now=clock)
+    results = audit.run(progress=False)
+    return Audited(audit, results, audit.report(), people)

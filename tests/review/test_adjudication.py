@@ -9,7 +9,7 @@ import pytest
 
 from hitl_audit.errors import InputError
 from hitl_audit.review.adjudication import AdjudicationSession
-from hitl_audit.review.answering import RefusedError
+from hitl_audit.review.answers import RefusedError
 from hitl_audit.review.judgment import Adjudication
 from hitl_audit.review.ledger import Ledger
 from hitl_audit.review.revealed import Revealed
@@ -64,6 +64,16 @@ def test_the_third_person_sees_the_arguments_without_names(ledger: Ledger) -> No
     assert {("agree", "steady income"), ("disagree", "two late payments")} <= said
     assert not any(name in repr(dissent) for name in ("Dana", "Eve", "Fay"))
     assert session.dissent() == session_on(Ledger(ledger.path or "")).dissent()
+
+
+def test_words_that_were_redacted_are_not_shown(ledger: Ledger) -> None:
+    session = session_on(ledger)
+    case = session.position().case_id
+    said = [e for e in ledger.judgments() if (e.case_id, e.answer) == (case, "disagree")]
+    assert "two late payments" in repr(session.dissent())
+    ledger.redact(said[0].event_id, ["rationale"], by="officer", reason="erasure")
+    assert "two late payments" not in repr(session.dissent())
+    assert session.dissent() == session_on(ledger).dissent()
 
 
 def test_a_decision_settles_the_verdicts_and_the_case(ledger: Ledger) -> None:

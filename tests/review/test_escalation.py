@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hitl_audit.canonical import canonical_bytes
-from hitl_audit.errors import InputError
+from hitl_audit.errors import InputError, LedgerError
 from hitl_audit.review.escalation import (
     CONDITIONS,
     EscalationFacts,
@@ -16,9 +17,11 @@ from hitl_audit.review.escalation import (
     due_escalations,
     register,
     request_escalation,
+    resolve,
 )
 from hitl_audit.review.event import Event
 from hitl_audit.review.judgment import Judgment
+from hitl_audit.review.ledger import Ledger
 from hitl_audit.review.records import Escalation
 from tests.review.queue_events import (
     adjudication,
@@ -166,6 +169,20 @@ def test_the_register_follows_an_escalation_to_its_end() -> None:
     assert done.items[0].outcome == "the decision stands"
     assert not done.blocks_clean_opinion
     assert done.words == "1 escalation: 1 resolved."
+
+
+def test_somebody_in_the_role_resolves_it_once(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "judgments.db")
+    asks = verdict("a", "R1", "escalate")
+    raised = raised_by(asks)
+    ledger.append_all([asks, raised])
+    given: Any = {"outcome": "approve", "rationale": "policy 4.2", "at": NOW}
+    with pytest.raises(InputError, match="this one is for the compliance officer to settle"):
+        resolve(raised, reviewer="Dana", role="domain expert", **given)
+    ledger.append(resolve(raised, reviewer="Olga", role="Compliance officer", **given))
+    assert register(ledger.events(), NOW).items[0].status == "resolved"
+    with pytest.raises(LedgerError, match="with other contents"):
+        ledger.append(resolve(raised, reviewer="Pam", role="compliance officer", **given))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hitl_audit.errors import InputError
+from hitl_audit.errors import InputError, LedgerError
+from hitl_audit.review.change_approval import approve_change, change_status
 from hitl_audit.review.event import Event, read_event
-from hitl_audit.review.feedback import (
-    Proposal,
-    approve_change,
-    change_status,
-    propose_change,
-)
+from hitl_audit.review.feedback import Proposal, propose_change
 from hitl_audit.review.feedback_labels import JudgedLabels, judged_labels
+from hitl_audit.review.ledger import Ledger
 from hitl_audit.review.records import Approval
 from hitl_audit.review.sampling import sample_cases
 from tests.review.review_events import adjudication, verdict
@@ -326,7 +324,7 @@ def approval(proposal: Proposal, **changes: Any) -> Approval:
         "approved": True,
         "rationale": "the gap is smaller",
         "now": NOW + timedelta(days=1),
-        "event_id": str(uuid.UUID(int=7, version=4)),
+        "event_id": str(uuid.UUID(int=10**9, version=4)),
     }
     return approve_change(proposal.change, **(given | changes))
 
@@ -359,3 +357,22 @@ def test_somebody_else_approves_in_time(world: World) -> None:
 def test_what_is_no_approval(world: World, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         approval(world.propose(), **changes)
+
+
+def test_the_ledger_keeps_the_whole_story(world: World, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "judgments.db")
+    for event in world.events[:40]:
+        ledger.append(event)
+    # From what the ledger holds, not from memory.
+    proposal = world.propose(events=ledger.events())
+    ledger.append(proposal.change)
+    yes = approval(proposal)
+    with pytest.raises(LedgerError, match="who proposed the change"):
+        ledger.append(replace(yes, approver="dana"))
+    ledger.append(yes)
+    now = NOW + timedelta(days=2)
+    assert change_status(proposal.change, ledger.events(), now=now) == "approved"
+    assert ledger.verify() == ()
+    stranger = world.propose(action="threshold", new_threshold=0.4, triggers=["nobody said so"])
+    with pytest.raises(LedgerError, match="triggers names nobody said so"):
+        ledger.append(stranger.change)

@@ -290,6 +290,12 @@ def test_several_are_recorded_together_or_not_at_all(ledger: Ledger) -> None:
         (change(), "change: triggers is empty"),
         (change("x", action="wish"), 'action is "wish"; accepted: relabel'),
         (escalation(role=""), "escalation: role is empty"),
+        (judgment(model_score=float("nan")), "a number is infinite or not a number"),
+        (change("x", measures=(("recall", "", 1, float("inf"), 0.0, 0.0, 0.0),)), "is infinite"),
+        (change("x", measures=(("recall", "", 2**60, 0.0, 0.0, 0.0, 0.0),)), "written as JSON"),
+        (judgment(reasons="too many"), "judgment: reasons is 'too many'; expected tuple"),
+        (judgment(simulated=1), "judgment: simulated is 1; expected bool"),
+        (judgment(seconds=True), "judgment: seconds is True; expected float"),
         (judgment(redacted=("note",)), "what is left of an event cannot be recorded anew"),
     ],
 )

@@ -160,6 +160,23 @@ def test_an_auditor_may_be_given_reading_rights_only(postgresql_server: str) -> 
         Ledger(place).append(judgment())
 
 
+def test_a_user_who_may_not_clear_the_file_is_told_so(postgresql_server: str) -> None:
+    owner = Ledger(f"{postgresql_server}?schema=owned")
+    with shell(postgresql_server) as db:
+        db.exec_driver_sql("CREATE ROLE clerk LOGIN PASSWORD 'clerk-word'")
+        db.exec_driver_sql("GRANT USAGE ON SCHEMA owned TO clerk")
+        db.exec_driver_sql("GRANT SELECT, INSERT, DELETE ON ALL TABLES IN SCHEMA owned TO clerk")
+    url = sa.make_url(postgresql_server).set(username="clerk", password="clerk-word")
+    clerk = Ledger(f"{url.render_as_string(hide_password=False)}?schema=owned")
+    event = judgment()
+    clerk.append(event)
+    with pytest.raises(LedgerError, match="the redaction is recorded, but this user may not"):
+        clerk.redact(event.event_id, ["rationale"], by="DPO", reason="request")
+    assert [e.redacted for e in owner.events()] == [("rationale",), ()]
+    owner.forget()
+    assert owner.verify() == ()
+
+
 def test_redacted_words_are_in_none_of_the_tables_files(postgresql_server: str) -> None:
     ledger = Ledger(f"{postgresql_server}?schema=redacted")
     event = judgment(rationale="<7> Mr. Roe")

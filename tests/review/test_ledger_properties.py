@@ -44,7 +44,7 @@ def judgments(phase: str, answers: st.SearchStrategy[str], **more: Any) -> st.Se
         reasons=st.lists(WORDS, min_size=1, max_size=3).map(tuple),
         rationale=WORDS,
         note=st.text(max_size=40),
-        seconds=st.none() | st.floats(0, 1e9),
+        seconds=st.none() | st.floats(0, 1e300),
         task=st.sampled_from(TASKS),
         **more,
     )
@@ -68,7 +68,7 @@ EVENTS = st.one_of(
         **COMMON,
         case_id=WORDS,
         reviewer=WORDS,
-        score_before=st.floats(0, 1),
+        score_before=st.floats(allow_nan=False, allow_infinity=False),
         score_after=st.floats(0, 1),
         step=WORDS,
         edits=st.lists(st.tuples(WORDS, WORDS, WORDS), min_size=1, max_size=2).map(tuple),

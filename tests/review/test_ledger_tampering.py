@@ -353,6 +353,8 @@ def test_many_events_edited_without_their_links_are_one_problem(new_place: NewPl
         (b'hitl-audit/event/v1"', b'hitl-audit/event/v9"', "body has format 'hitl-audit/event/v9'"),
         (b'"judgment"', b'"verdict"', "the body has kind 'verdict'; accepted: judgment"),
         (b'"role":', b'"rule":', "the body has missing or unknown fields: role, rule"),
+        (b'"role":"domain expert"', b'"role":[]', "role is (); expected str"),
+        (b'"role":"domain expert"', b'"role":null', "role is None; expected str"),
         (b'"role":', b'"role" :', "its body is not in canonical form"),
         (b"0.25", b"2.5e-1", "its body is not in canonical form"),
         (b"17", b"\\ud800", "its body is not in canonical form"),

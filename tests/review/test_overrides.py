@@ -12,15 +12,17 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from hitl_audit.review.adjusted_difference import (
     Compared,
     adjusted_difference,
     clustered_variance,
     mantel_haenszel,
+    rate_of_answers,
     score_strata,
 )
-from hitl_audit.review.estimates import weighted_rate
 from hitl_audit.review.kpi import Item, Settings
 from hitl_audit.review.oversight import summarise
 from hitl_audit.review.sampling import CaseSample, SampledCase
@@ -54,17 +56,28 @@ def test_rates_by_case_and_by_group_are_weighted_counts(
         assert kpi.value == pytest.approx((weights * overridden).sum() / weights.sum())
 
 
-def test_single_answers_have_reviewers_as_clusters() -> None:
-    world = make_world(2, reviewers=4)
+def test_single_answers_have_reviewers_and_cases_as_clusters() -> None:
+    world = make_world(2, reviewers=4, weighted=True)
     kpi = world.summary().kpi("override rate, by answer")
     table = world.table.dropna(subset=["final"])
-    expected = weighted_rate(
-        (table["final"] != table["model"]).tolist(),
-        table["pi"].tolist(),
-        clusters=table["reviewer"].tolist(),
-        finite_population=False,
-    )
-    assert (kpi.value, kpi.low, kpi.high) == (expected.value, expected.low, expected.high)
+    y, w = (table["final"] != table["model"]).astype(float), 1 / table["pi"]
+    value = (w * y).sum() / w.sum()
+    # Cameron, Gelbach & Miller 2011: by reviewer, plus by case, less by both.
+    pull = w * (y - value) / w.sum()
+    parts = []
+    for by in (["reviewer"], ["case"], ["reviewer", "case"]):
+        sums = pull.groupby([table[name] for name in by]).sum()
+        parts.append(len(sums) / (len(sums) - 1) * float((sums**2).sum()))
+    variance = max(*parts, parts[0] + parts[1] - parts[2])
+    size, t = value * (1 - value) / variance, stats.t.ppf(0.975, 3)
+    centre = (value + t**2 / (2 * size)) / (1 + t**2 / size)
+    reach = t * (value * (1 - value) / size + t**2 / (4 * size**2)) ** 0.5 / (1 + t**2 / size)
+    assert kpi.value == pytest.approx(value)
+    assert (kpi.low, kpi.high) == pytest.approx((centre - reach, centre + reach))
+    nobody = make_world(2, follows=1.0).summary().kpi("override rate, by answer")
+    assert nobody.value == 0
+    assert nobody.high is not None
+    assert nobody.high > 0.1  # three reviewers who agree say little about a fourth
     few = make_world(2, reviewers=2).summary().kpi("override rate, by answer")
     assert (few.status, few.value) == ("insufficient data", None)
     assert "2 of 3 reviewers needed" in few.words
@@ -123,7 +136,7 @@ def test_the_estimate_is_that_of_mantel_and_haenszel(seed: int, weighted: bool) 
     if weighted:
         data["w"] = np.random.default_rng(seed).choice([1.0, 4.0], len(data))
     strata = score_strata(data["score"].tolist(), data["case"].tolist())
-    found = adjusted_difference(compared(data), Settings())
+    found, _ = adjusted_difference(compared(data), Settings())
     assert found.value is not None
     assert found.low is not None
     assert found.high is not None
@@ -188,8 +201,8 @@ def test_the_variance_is_about_that_of_the_jackknife_over_reviewers() -> None:
 
 def test_adjusting_for_the_score_removes_what_the_score_explains() -> None:
     data = draw(6, n=20_000, effect=0.0, reviewers=8)
-    crude = adjusted_difference(compared(data, scores=False), Settings())
-    found = adjusted_difference(compared(data), Settings())
+    crude, _ = adjusted_difference(compared(data, scores=False), Settings())
+    found, _ = adjusted_difference(compared(data), Settings())
     assert crude.value is not None
     assert found.value is not None
     assert crude.value < -0.03  # the group's scores are higher, so it is overridden less
@@ -205,7 +218,7 @@ def test_the_interval_keeps_its_promise() -> None:
     hits = 0
     for seed in range(150):
         data = draw(seed, n=300, reviewers=8, spread=0.1)
-        found = adjusted_difference(compared(data), Settings(min_group=10))
+        found, _ = adjusted_difference(compared(data), Settings(min_group=10))
         assert found.low is not None
         assert found.high is not None
         hits += found.low <= truth <= found.high
@@ -217,16 +230,46 @@ def _large() -> tuple[pd.DataFrame, npt.NDArray[np.intp]]:
     return data, score_strata(data["score"].tolist(), data["case"].tolist())
 
 
+def test_the_p_value_belongs_to_the_interval_and_is_adjusted() -> None:
+    data = compared(draw(12, n=600))
+    found, p = adjusted_difference(data, Settings())
+    assert p is not None
+    at_p, _ = adjusted_difference(data, Settings(confidence=1 - p))
+    assert at_p.low is not None
+    assert found.value is not None
+    # The interval with confidence 1 − p ends at no difference.
+    assert min(abs(at_p.low), abs(at_p.high or 0.0)) == pytest.approx(0, abs=1e-9)
+    kpis = make_world(13, n_cases=200).summary(min_group=10).kpis
+    family = [k for k in kpis if k.topic == "overrides" and k.p_value is not None]
+    assert len(family) == 3
+    adjusted = multipletests([k.p_value for k in family], method="fdr_bh")[1]
+    assert [k.p_adjusted for k in family] == pytest.approx(list(adjusted))
+    assert all(k.p_adjusted is None for k in kpis if k.p_value is None)
+
+
 def test_few_reviewers_stand_for_themselves_only() -> None:
-    one = adjusted_difference(compared(draw(7, reviewers=1)), Settings())
-    two = adjusted_difference(compared(draw(7, reviewers=2)), Settings())
+    one, _ = adjusted_difference(compared(draw(7, reviewers=1)), Settings())
+    two, _ = adjusted_difference(compared(draw(7, reviewers=2)), Settings())
     assert one.method.endswith("clustered by case, for this 1 reviewer only")
     assert two.method.endswith("clustered by case, for these 2 reviewers only")
 
 
+def test_balanced_answers_are_not_certain() -> None:
+    # Every reviewer and every case has as many overrides as not: clusters alone say V = 0.
+    items = [
+        Item(f"c{case}", (case + reviewer) % 2 == 0, 0.1, f"r{reviewer}")
+        for case in range(10)
+        for reviewer in range(4)
+    ]
+    found = rate_of_answers(items, Settings())
+    assert found.value == 0.5
+    assert found.low is not None
+    assert found.low < 0.35
+
+
 def test_no_overrides_at_all_are_not_certain() -> None:
     data = draw(8).assign(y=False)
-    found = adjusted_difference(compared(data), Settings())
+    found, _ = adjusted_difference(compared(data), Settings())
     assert found.value == 0.0
     assert found.low is not None
     assert found.low < -0.005
@@ -236,11 +279,11 @@ def test_no_overrides_at_all_are_not_certain() -> None:
 def test_small_groups_and_disjoint_scores_are_insufficient() -> None:
     data = draw(9)
     few = data[data["inside"].cumsum() <= 20]
-    assert adjusted_difference(compared(few), Settings()).status == "insufficient data"
-    none = adjusted_difference(compared(data[~data["inside"]]), Settings())
+    assert adjusted_difference(compared(few), Settings())[0].status == "insufficient data"
+    none, _ = adjusted_difference(compared(data[~data["inside"]]), Settings())
     assert none.status == "not assessed"
     apart = data.assign(score=data["inside"].astype(float))
-    found = adjusted_difference(compared(apart), Settings())
+    found, _ = adjusted_difference(compared(apart), Settings())
     assert (found.status, found.value) == ("insufficient data", None)
 
 

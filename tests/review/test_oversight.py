@@ -203,6 +203,16 @@ def test_an_adjudication_is_the_human_decision(sample: CaseSample) -> None:
     assert summarise(without, sample).kpi("no human decision").value == 1.0
 
 
+def test_cases_without_a_human_decision_are_named(sample: CaseSample) -> None:
+    events = [verdict(case, "agree") for case in sample.case_ids]
+    events += [verdict(case, "disagree", "r2") for case in sample.case_ids[:7]]
+    found = summarise(events, sample, truth=dict.fromkeys(sample.case_ids, 1))
+    kpi = found.kpi("override rate")
+    assert kpi.n == 13
+    assert kpi.words.endswith("; 7 of 20 judged cases have no human decision and are left out")
+    assert "13 of 13 decided cases; 7 judged cases have no human decision)" in found.words
+
+
 def test_the_value_is_read_back_from_its_bytes() -> None:
     for world in (make_world(1), make_world(2, weighted=True), make_world(3, n_cases=4)):
         oversight = world.summary()
@@ -270,6 +280,29 @@ def test_groups_are_those_recorded_in_the_sample() -> None:
     found = world.summary()
     recorded = replace(world, sample=replace(world.sample, cases=cases)).summary(groups=None)
     assert recorded == found
+
+
+@pytest.mark.parametrize(
+    ("right", "words"),
+    [
+        (True, "; people made the decisions more accurate: +50.0 percentage points"),
+        (False, "; people made the decisions less accurate: −50.0 percentage points"),
+    ],
+)
+def test_the_words_say_whether_people_helped(sample: CaseSample, right: bool, words: str) -> None:
+    cases = sample.case_ids
+    events = [verdict(c, "disagree" if i < 10 else "agree") for i, c in enumerate(cases)]
+    truth = {case: int((i >= 10) == right or i >= 10) for i, case in enumerate(cases)}
+    found = summarise(events, sample, truth=truth).words
+    assert words in found
+    assert found.endswith("truth known of 20 of 20 decided cases)")
+    assert (
+        "cannot be told"
+        in summarise([verdict(c, "agree") for c in cases], sample, truth=truth).words
+    )
+    html = summarise(events, sample, truth=truth)._repr_html_()
+    assert "percentage points" in html
+    assert "override rate" in html
 
 
 def test_numbers_are_found_by_name(sample: CaseSample) -> None:

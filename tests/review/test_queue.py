@@ -123,6 +123,14 @@ def test_a_third_person_ends_a_conflict() -> None:
     assert (queue.adjudicated_by("R4"), queue.adjudicated_by("R5")) == (1, 1)
 
 
+def test_a_case_with_a_known_answer_needs_no_third_person() -> None:
+    answers = [verdict("a", "R1", task="gold"), verdict("a", "R2", "disagree", task="gold")]
+    queue = queue_of(("a",), *answers, reviewers_per_case=2)
+    assert queue.state("a") == "judged"
+    queue.add(verdict("a", "R2", "escalate", task="gold"))
+    assert queue.state("a") == "escalated", "what the model said is real"
+
+
 def test_a_planted_case_makes_no_conflict_and_no_escalation() -> None:
     controls = {"a": "planted"}
     for answers in (("agree", "disagree"), ("agree", "escalate")):
@@ -258,6 +266,7 @@ def test_the_frame_says_what_is_missing_and_what_is_late() -> None:
     [
         ({"case_ids": ["a", "a"]}, "a case is there twice"),
         ({"case_ids": ["a"], "reviewers_per_case": 0}, "reviewers_per_case is 0"),
+        ({"case_ids": ["a"], "controls": {"z": "gold"}}, 'controls names case "z"'),
     ],
 )
 def test_a_queue_that_cannot_be_is_refused(arguments: dict[str, Any], words: str) -> None:

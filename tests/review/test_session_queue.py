@@ -457,6 +457,8 @@ def test_a_what_if_is_recorded_and_was_on_screen(ledger: Ledger) -> None:
     sent: Any = {"event_id": event_id, "case_id": case}
     receipt = session.record_what_if(edits, "up", 0.88, 0.9, **sent)
     assert session.record_what_if(edits, "up", 0.88, 0.9, **sent) == receipt
+    with pytest.raises(RefusedError, match="already taken"):
+        session.record_what_if([("Income ($)", "3,055", "9")], "up", 0.88, 0.9, **sent)
     assert session.as_shown(0.9) == 0.9
     with pytest.raises(RefusedError, match="not part of this review"):
         session.record_what_if(edits, None, 0.88, 0.9, case_id="z")

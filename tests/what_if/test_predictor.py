@@ -241,7 +241,7 @@ def test_what_cannot_be_proven_is_asked_of_the_model_itself(preparation: Any) ->
     assert engine.predictor.path == "the model itself"
     assert "because" in engine.predictor.words
     assert engine.attributions is None
-    assert engine.why_slow.startswith("contributions take longer: predicted by asking the model")
+    assert engine.why_slow.startswith("contributions take longer: the model has to be asked")
     truth = model.predict_proba(X.iloc[[3]])[0, 1]
     assert engine.scored(engine.start_at(3)) == truth
 

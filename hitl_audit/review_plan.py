@@ -107,15 +107,16 @@ class ReviewSection(PlanSection):
                 'design = "stratified" without stratify_by; expected the sensitive attribute '
                 "whose groups are drawn from"
             )
-        if self.design == "random" and self.stratify_by is not None:
+        mixture = self.design == "mixture"
+        if self.stratify_by is not None and not (stratified or mixture):
             raise ValueError(
-                f'design = "random" with stratify_by = {self.stratify_by!r}; expected stratify_by '
-                'only with design = "stratified", "uncertainty" or "mixture"'
+                f'design = "{self.design}" with stratify_by = {self.stratify_by!r}; expected '
+                'stratify_by only with design = "stratified" or "mixture"'
             )
-        if self.floor_per_group and (stratified or self.stratify_by is None):
+        if self.floor_per_group and not (mixture and self.stratify_by is not None):
             raise ValueError(
-                f"floor_per_group = {self.floor_per_group} needs stratify_by, and a design drawn "
-                'by priority ("uncertainty" or "mixture")'
+                f"floor_per_group = {self.floor_per_group} needs stratify_by, and design = "
+                '"mixture"'
             )
         if not self.priority:
             raise ValueError("priority is empty; expected at least one reason to look at a case")
