@@ -53,9 +53,12 @@ from hitl_audit.reviewing import (
     rules_of,
 )
 from hitl_audit.training import TrainingRows, training_rows
+from hitl_audit.what_if_setup import fact_groups, prepare_what_if
 
 if TYPE_CHECKING:
     from hitl_audit.widgets.judge import JudgeWidget
+    from hitl_audit.widgets.trials import Trials
+    from hitl_audit.widgets.what_if_panel import WhatIfPanel
 
 __all__ = ["Audit", "evidence_with_people", "kept_facts"]
 
@@ -156,6 +159,7 @@ class Audit:
         self._gold = _gold(dossier, self.inputs, self.plan, self._ids)
         self._lock: PlanLock | None = None
         self._results: AuditResults | None = None
+        self._trials: Trials | None = None
 
     @classmethod
     def open(cls, folder: str | Path, *, now: Callable[[], datetime] = utc_now) -> Audit:
@@ -427,7 +431,53 @@ class Audit:
         """
         from hitl_audit.widgets.judge import JudgeWidget
 
-        return JudgeWidget(self.session(reviewer=reviewer, role=role))
+        return JudgeWidget(
+            self.session(reviewer=reviewer, role=role),
+            trials=self.trials() if self.plan.what_if.in_review else None,
+            groups=[
+                (title, [self.plan.label(name) for name in names])
+                for title, names in fact_groups(self.plan, list(map(str, self.inputs.X.columns)))
+            ],
+        )
+
+    def trials(self) -> Trials:
+        """What can be tried on a case; the engine is prepared beside what goes on."""
+        from hitl_audit.widgets.trials import Trials, ahead
+
+        if self._trials is None:
+            plan, people = self.plan, self.inputs.sensitive
+            groups = fact_groups(plan, list(map(str, self.inputs.X.columns)))
+            self._trials = Trials(
+                engine=ahead(partial(prepare_what_if, self.inputs, plan)),
+                groups=groups,
+                protected={str(name): list(people[name]) for name in people.columns},
+                attribute_labels={str(name): plan.label(str(name)) for name in people.columns},
+                expectation_first=plan.what_if.expectation_first,
+                seconds=plan.what_if.seconds,
+            )
+        return self._trials
+
+    def what_if(self, row: str | int) -> WhatIfPanel:
+        """The panel on which a case is changed, and the model answers at once.
+
+        Args:
+            row: a case id (``"C0017"``), or a position in the data, from 0.
+
+        Raises:
+            InputError: no such case, or the plan's ``[what_if]`` does not fit the data.
+        """
+        from hitl_audit.widgets.what_if_panel import WhatIfPanel
+
+        if isinstance(row, int) and not isinstance(row, bool):
+            if not 0 <= row < len(self.inputs):
+                raise InputError(f"row is {row}; expected 0 to {len(self.inputs) - 1}")
+            row = self.inputs.case_ids[row]
+        if row not in self.inputs.case_ids:
+            raise InputError(f'row is "{row}"; accepted: case ids, like {self.inputs.case_ids[0]}')
+        plan = self.plan.audit
+        return WhatIfPanel(
+            self.trials(), row, labels=(plan.favorable_label, plan.unfavorable_label)
+        )
 
     def simulate_reviewers(self, *, n_reviewers: int = SIMULATED_REVIEWERS) -> int:
         """Fill the ledger with judgments made by a program, for demonstrations only.

@@ -36,10 +36,19 @@ def open_audit() -> Audit:
     return audit
 
 
-def wait_for_person() -> None:
-    """Return when a person opens the page; a kernel may have been started ahead."""
+def wait_for_person(audit: Audit) -> None:
+    """Return when a person opens the page.
+
+    A kernel that was started ahead uses the time: what the first case and the first
+    edit need is imported, compiled and worked out, beside the waiting.
+    """
     from voila.utils import wait_for_request
 
+    import hitl_audit.widgets.judge
+    import hitl_audit.widgets.sign_in  # noqa: F401 - the import is the work
+
+    if audit.plan.what_if.in_review:
+        audit.trials()
     wait_for_request()
 
 

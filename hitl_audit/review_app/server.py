@@ -101,7 +101,7 @@ def serve_review(
             "with the name of the header in which a proxy says who signed in"
         )
     try:
-        from voila.app import Voila
+        from hitl_audit.review_app.voila_app import ReviewVoila
     except ImportError:
         raise MissingDependencyError(
             'the review page needs Voilà; install it with: pip install "hitl-audit[notebook]"'
@@ -119,7 +119,7 @@ def serve_review(
     )
     os.environ.update(environment(server))
     # An instance of its own: the traits of a singleton would outlive this call.
-    app = Voila()
+    app = ReviewVoila()
     app.initialize(arguments(server))
     say(server)
     if open_browser:
@@ -154,6 +154,8 @@ def arguments(server: ReviewServer) -> list[str]:
         f"--base_url={server.base_url}",
         "--show_tracebacks=False",
         "--Voila.log_level=ERROR",
+        # A kernel without its page is of no use; ours is replaced before somebody gets it.
+        "--KernelManager.autorestart=False",
         # A page that is left does not always say so. Who only closed the laptop
         # comes back to the same step: the ledger knows it, not the kernel.
         "--MappingKernelManager.cull_idle_timeout=300",

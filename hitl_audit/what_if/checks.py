@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hitl_audit.errors import InputError
-from hitl_audit.explanations.model_output import ModelOutput, resolve_output
+from hitl_audit.explanations.model_output import ModelOutput, Scale, resolve_output
 from hitl_audit.explanations.raw_features import is_number, raw_rows
 from hitl_audit.explanations.views.asking import ask_with, check_share, feature_grid, feature_of
 from hitl_audit.intervals import Count, clopper_pearson
@@ -54,10 +54,12 @@ class CheckResult:
 
 
 def run_checks(
-    score: Callable[[pd.DataFrame], Any],
+    score: Any,
     X: Any,
     checks: Sequence[ModelCheck],
     *,
+    output: Any = None,
+    scale: Scale | None = None,
     confidence: float = 0.95,
     min_rows: int = 30,
 ) -> tuple[CheckResult, ...]:
@@ -70,9 +72,10 @@ def run_checks(
     the first category and with the second.
 
     Args:
-        score: raw rows → scores, (n,), such as ``Predictor.score`` or a fitted classifier.
+        score: a fitted model, or raw rows → scores, (n,), such as ``Predictor.score``.
         X: raw rows; the index names the cases.
         checks: see :func:`~hitl_audit.what_if.expectations.checks_from`.
+        output, scale: what is checked, as for ``explain``.
         confidence: of the Clopper-Pearson intervals.
         min_rows: fewer rows without a violation are insufficient data.
 
@@ -81,8 +84,8 @@ def run_checks(
     """
     check_share("confidence", confidence)
     rows, as_array = raw_rows(score, X)
-    output = resolve_output(score, output=None, as_array=as_array, rows=rows)
-    return tuple(_run(output, rows, check, confidence, min_rows) for check in checks)
+    what = resolve_output(score, output=output, scale=scale, as_array=as_array, rows=rows)
+    return tuple(_run(what, rows, check, confidence, min_rows) for check in checks)
 
 
 def _run(

@@ -146,7 +146,8 @@ class Control:
         """A value for people, with its unit: ``14.6 %``."""
         if value is None or isinstance(value, bool) or not self.is_number:
             return value_words(value)
-        text = f"{float(value):,.{self.decimals}f}".replace("-", "−")
+        number = round(float(value), self.decimals) + 0.0  # no "−0.0"
+        text = f"{number:,.{self.decimals}f}".replace("-", "−")
         return f"{text} {self.unit}".rstrip()
 
     def read(self, entered: Any, start: Value, *, from_slider: bool = False) -> Value:
@@ -251,7 +252,7 @@ class Control:
         if not math.isfinite(number):
             raise InputError(f"{self.label} is a number; got {entered!r}.")
         if self.kind == "number":
-            return number
+            return number + 0.0
         if not number.is_integer():
             raise InputError(f"{self.label} is a whole number; got {entered}.")
         return int(number)

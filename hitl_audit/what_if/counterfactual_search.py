@@ -143,7 +143,7 @@ def _candidates(engine: WhatIf, place: int, control: Control) -> FloatArray:
 def _snap(control: Control, codes: FloatArray) -> FloatArray:
     step = control.step or 0.0
     snapped = np.round(codes / step) * step if step > 0 else codes
-    snapped = np.round(snapped, control.decimals)
+    snapped = np.round(snapped, control.decimals) + 0.0  # no -0.0
     return np.asarray(np.rint(snapped) if control.kind == "integer" else snapped)
 
 

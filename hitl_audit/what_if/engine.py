@@ -14,6 +14,7 @@ import pandas as pd
 from hitl_audit.errors import InputError, did_you_mean
 from hitl_audit.explanations.model_output import Scale, resolve_output
 from hitl_audit.explanations.raw_features import align, raw_rows, sample_rows
+from hitl_audit.explanations.shapley.attribution import NotApplicableError
 from hitl_audit.explanations.shapley.prepared import PreparedAttributions
 from hitl_audit.what_if.answers import (
     Answer,
@@ -290,14 +291,7 @@ class WhatIf:
                 old >= self.predictor.threshold,
                 new >= self.predictor.threshold,
             )
-        contributions = None
-        if self.attributions is not None:
-            before = np.array(self._remembered(start.tobytes()))
-            after = np.array(self._remembered(now.tobytes()))
-            contributions = self._contributions(
-                history.values, before, after, self.attributions.base,
-                self.attributions.algorithm, self.attributions.exact, self.attributions.notes,
-            )  # fmt: skip
+        contributions = self._fast_contributions(history.values, start, now)
         changed = history.changed
         scale = self.predictor.output.scale
         return Answer(
@@ -378,6 +372,20 @@ class WhatIf:
 
     def _edited(self, changed: Sequence[Change]) -> int:
         return sum(c.feature not in self.derived.how for c in changed)
+
+    def _fast_contributions(
+        self, values: Mapping[str, Value], start: FloatArray, now: FloatArray
+    ) -> Contributions | None:
+        found = self.attributions
+        if found is None:
+            return None
+        try:
+            before, after = (np.array(self._remembered(c.tobytes())) for c in (start, now))
+        except NotApplicableError:  # an extreme value: the model has to be asked
+            return None
+        return self._contributions(
+            values, before, after, found.base, found.algorithm, found.exact, found.notes
+        )
 
     def _contributions(
         self,

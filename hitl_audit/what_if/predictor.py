@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import pandas as pd
 
 from hitl_audit.errors import ExplanationError, InputError
 from hitl_audit.explanations.encoding import Encoding, read_encoding
-from hitl_audit.explanations.model_output import ModelOutput, unseen_categories_allowed
+from hitl_audit.explanations.model_output import ModelOutput
 from hitl_audit.explanations.shapley.attribution import NotApplicableError
 from hitl_audit.explanations.shapley.linear_values import coefficients
 from hitl_audit.explanations.shapley.tree_ensemble import TreeEnsemble, read_trees
@@ -55,15 +56,15 @@ class Predictor:
 
     output: ModelOutput
     population: Population
-    encoder: RowEncoder | None
-    encoding: Encoding | None
-    trees: TreeEnsemble | None
     threshold: float | None
-    path: str
-    largest_difference: float
-    words: str
-    why: str
-    fast: Callable[[FloatArray], FloatArray] | None
+    encoder: RowEncoder | None = None
+    encoding: Encoding | None = None
+    trees: TreeEnsemble | None = None
+    path: str = "the model itself"
+    largest_difference: float = 0.0
+    words: str = ""
+    why: str = ""
+    fast: Callable[[FloatArray], FloatArray] | None = None
 
     def __call__(self, codes: FloatArray) -> FloatArray:
         """Scores of rows of codes, (n, p) → (n,).
@@ -125,75 +126,61 @@ def prepare_predictor(
     Raises:
         InputError: the model failed on a real row.
     """
-    checked = np.vstack([population.codes[:_CHECKED_ROWS], trial[:_CHECKED_EDITS]])
-    why: list[str] = []
-    encoder: RowEncoder | None = None
-    encoding: Encoding | None = None
+    plain = Predictor(output, population, threshold)
+    real, edited = population.codes[:_CHECKED_ROWS], trial[:_CHECKED_EDITS]
+    known = plain.ask_model(real)
     try:
-        encoding = read_encoding(
-            output.model,
-            population.frame(population.codes[:_CHECKED_ROWS]),
-            as_array=output.as_array,
-        )
+        encoding = read_encoding(output.model, population.frame(real), as_array=output.as_array)
+        checked = np.vstack([real, edited])
         encoder = _equal_encoder(encoding, population, checked)
-    except (ExplanationError, NotArithmeticError) as error:
-        why.append(str(error))
-    plain = Predictor(
-        output, population, None, encoding, None, threshold, "the model itself", 0.0, "", "", None
-    )
-    known = plain.ask_model(checked[: min(len(population), _CHECKED_ROWS)])
-    edited = checked[len(known) :]
-    try:
+        # A model that refuses some edits must be asked itself: only it knows which.
         known = np.concatenate([known, plain.ask_model(edited)])
-    except InputError as error:  # it refuses some edits: then only it can say which
-        why.append(str(error))
-        encoder = None
-    trees: TreeEnsemble | None = None
-    if encoder is not None and encoding is not None:
-        columns = encoder(checked)
-        for path, make in _ways(output, encoding):
-            try:
-                fast, trees_read = make()
-                trees = trees or trees_read
-                one_by_one = np.concatenate([fast(row[np.newaxis]) for row in columns])
-                found = np.maximum(np.abs(fast(columns) - known), np.abs(one_by_one - known))
-            except (ExplanationError, NotApplicableError, ValueError, TypeError) as error:
-                why.append(f"{path}: {error}")
-                continue
-            worst = float(found.max(initial=0.0))
-            if worst <= EQUAL:
-                words = (
+        return _proven(plain, encoding, encoder, checked, known)
+    except (ExplanationError, InputError, NotArithmeticError) as error:
+        why = str(error)
+    return replace(plain, words=f"predicted by asking the model itself, because {why}", why=why)
+
+
+def _proven(
+    plain: Predictor,
+    encoding: Encoding,
+    encoder: RowEncoder,
+    checked: FloatArray,
+    known: FloatArray,
+) -> Predictor:
+    """The first way whose scores, row by row and all at once, are the known ones.
+
+    Raises:
+        NotArithmeticError: there is none; the message says why.
+    """
+    columns, trees = encoder(checked), None
+    why = ""
+    for path, make in _ways(plain.output, encoding):
+        try:
+            fast, trees_read = make()
+            trees = trees or trees_read
+            one_by_one = np.concatenate([fast(row[np.newaxis]) for row in columns])
+            found = np.maximum(np.abs(fast(columns) - known), np.abs(one_by_one - known))
+        except (ExplanationError, NotApplicableError, ValueError, TypeError) as error:
+            why = f"the {path} cannot be used ({error})"
+            continue
+        worst = float(found.max(initial=0.0))
+        if worst <= EQUAL:
+            return replace(
+                plain,
+                encoder=encoder,
+                encoding=encoding,
+                trees=trees,
+                path=path,
+                largest_difference=worst,
+                words=(
                     f"predicted from the {path} of the audited model; compared with the model "
                     f"itself on {len(checked):,} rows, largest difference {worst:.1g}"
-                )
-                return Predictor(
-                    output,
-                    population,
-                    encoder,
-                    encoding,
-                    trees,
-                    threshold,
-                    path,
-                    worst,
-                    words,
-                    "",
-                    fast,
-                )
-            why.append(f"the {path} give other scores than the model (by {worst:.1g})")
-    reason = why[0] if why else "its columns are not known"
-    return Predictor(
-        output,
-        population,
-        encoder,
-        encoding,
-        trees,
-        threshold,
-        "the model itself",
-        0.0,
-        f"predicted by asking the model itself, because {reason}",
-        reason,
-        None,
-    )
+                ),
+                fast=fast,
+            )
+        why = f"the {path} alone gives other scores than the model (by up to {worst:.1g})"
+    raise NotArithmeticError(why)
 
 
 def _equal_encoder(encoding: Encoding, population: Population, checked: FloatArray) -> RowEncoder:
@@ -264,7 +251,9 @@ def _by_estimator(output: ModelOutput, encoding: Encoding) -> Callable[[FloatArr
     direct = ModelOutput(final, output.label, output.position, output.scale, True)
 
     def fast(columns: FloatArray) -> FloatArray:
-        with one_thread(), unseen_categories_allowed():
+        with one_thread(), warnings.catch_warnings():
+            # It was fitted on named columns, perhaps; these are the same ones.
+            warnings.filterwarnings("ignore", message="X does not have valid feature names")
             return direct(pd.DataFrame(columns))
 
     return fast

@@ -1,56 +1,19 @@
 // The judging page: shows the `view` trait, sends what the reviewer does.
-// All text goes through textContent, so a hostile string stays a string.
+// Set behind dom.js and what_if.js.
 
 const NOTHING = "This answer is not saved yet";
 const LOST =
   "Not saved yet: the connection is lost. Your answer is kept in this browser " +
   "and will be sent when you reload.";
-
-function h(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (name.startsWith("--")) element.style.setProperty(name, value);
-    else if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value != null) element.setAttribute(name, value);
-  }
-  element.append(...children.filter((child) => child != null));
-  return element;
-}
-
-function newId() {
-  if (crypto.randomUUID) return crypto.randomUUID(); // only where the page is secure
-  const b = crypto.getRandomValues(new Uint8Array(16));
-  b[6] = (b[6] & 0x0f) | 0x40;
-  b[8] = (b[8] & 0x3f) | 0x80;
-  const hex = Array.from(b, (x) => x.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-}
-
-// A browser may forbid storage; then answers simply have no second home.
-const storage = {
-  read(key, otherwise) {
-    try {
-      return JSON.parse(localStorage.getItem(key)) ?? otherwise;
-    } catch {
-      return otherwise;
-    }
-  },
-  write(key, value) {
-    try {
-      if (value == null) localStorage.removeItem(key);
-      else localStorage.setItem(key, JSON.stringify(value));
-    } catch {}
-  },
-};
-
-const time = (utc) => new Date(utc).toLocaleTimeString([], { timeStyle: "short" });
+const LOST_EDIT = "No answer: the connection is lost. Reload to go on; what you recorded is safe.";
 
 function render({ model, el }) {
   let view = model.get("view");
   let choice = null;
   let lostTimer = null;
   let nodes = {};
+  let desk = null; // what is tried on the case on screen
+  let loose = () => {};
   const uid = newId().slice(0, 8);
   const root = h("section", {
     class: "hitl-judge",
@@ -83,6 +46,7 @@ function render({ model, el }) {
 
   function submit() {
     if (!nodes.save) return;
+    desk?.flush(); // an edit that waits for the next arrow key comes before the verdict
     const reasons = [...root.querySelectorAll(".hj-reasons input:checked")].map((x) => x.value);
     const sure = root.querySelector(".hj-sure input:checked");
     const message = {
@@ -120,6 +84,10 @@ function render({ model, el }) {
   }
 
   function receive(message) {
+    if (message.kind === "what-if") {
+      desk?.receive(message);
+      return;
+    }
     acknowledge(message.event_id);
     if (message.kind === "saved") {
       storage.write(draftKey(), null);
@@ -195,12 +163,50 @@ function render({ model, el }) {
   }
 
   function caseCard() {
-    const list = h("dl", { class: "hj-values" });
-    for (const [name, value] of view.case.values)
-      list.append(h("div", {}, h("dt", {}, name), h("dd", {}, value)));
+    const line = ([name, value]) =>
+      h("div", {}, h("dt", {}, name),
+        h("dd", value === "not recorded" ? { class: "hj-missing" } : {}, value));
+    const groups = view.case.groups ?? [["", view.case.values]];
+    const missing = view.case.values.filter(([, value]) => value === "not recorded").length;
     return h("section", { class: "hj-card", "aria-label": "The case" },
-      h("h3", {}, "The case"), list);
+      h("div", { class: "hw-head" }, h("h3", { tabindex: "-1" }, "The case"),
+        view.what_if ? h("button", { type: "button", class: "hj-quiet", onclick: tryChanges }, "Try changes") : null),
+      missing ? h("p", { class: "hj-muted" }, `${missing} of ${view.case.values.length} facts ${missing === 1 ? "is" : "are"} not recorded.`) : null,
+      ...groups.flatMap(([title, values]) => [
+        title ? h("h4", { class: "hj-group-title" }, title) : null,
+        h("dl", { class: "hj-values" }, ...values.map(line))]));
   }
+
+  // The facts become controls, in their place; the judgment beside them stays as it is.
+  function tryChanges() {
+    if (!desk) {
+      desk = whatIf({ post: (message) => {
+        try {
+          model.send(message);
+        } catch {}
+      }, uid, lost: () => alarm(LOST_EDIT), warning: unreliable(view.model) });
+      desk.open();
+      desk.tools.append(h("button", { type: "button", class: "hj-quiet", onclick: stopTrying }, "Done"));
+    }
+    nodes.case.replaceWith(desk.controls);
+    nodes.model.replaceWith(desk.told);
+    nodes.side.append(desk.questions);
+    nodes.columns.classList.add("hw-columns");
+    desk.redraw();
+    desk.controls.querySelector("h3").focus();
+  }
+
+  function stopTrying() {
+    desk.flush();
+    desk.controls.replaceWith(nodes.case);
+    desk.told.replaceWith(nodes.model);
+    desk.questions.remove();
+    nodes.columns.classList.remove("hw-columns");
+    nodes.case.querySelector("h3").focus();
+  }
+
+  const unreliable = (m) => m.reliable ? null
+    : h("p", { class: "hj-warning" }, h("strong", {}, "Do not rely on this explanation. "), m.reason);
 
   function modelCard() {
     if (!view.model)
@@ -218,8 +224,6 @@ function render({ model, el }) {
         h("span", { class: "hj-track", "aria-hidden": "true" },
           h("span", { class: "hj-fill", "--length": bar.length })),
         h("span", { class: "hj-effect", "aria-hidden": "true" }, bar.text)));
-    const warning = m.reliable ? null
-      : h("p", { class: "hj-warning" }, h("strong", {}, "Do not rely on this explanation. "), m.reason);
     return h("section", { class: "hj-card", "aria-label": "The model’s answer" },
       h("h3", {}, "The model’s answer"),
       h("p", { class: "hj-decision" }, m.decision),
@@ -227,7 +231,7 @@ function render({ model, el }) {
       h("div", { class: "hj-gauge", "aria-hidden": "true", "--p": m.probability, "--t": m.threshold },
         h("span", { class: "hj-level" }), h("span", { class: "hj-threshold" })),
       rows.length ? h("h4", {}, "What moved it") : null,
-      warning,
+      unreliable(m),
       rows.length ? h("p", { class: "hj-muted" }, m.start, h("span", { class: "hj-legend" }, m.legend)) : null,
       h("ul", { class: "hj-bars" }, ...rows));
   }
@@ -339,11 +343,14 @@ function render({ model, el }) {
     input.checked = storage.read(key, true);
     nodes.singleKeys = input;
     return h("details", { class: "hj-keys" }, h("summary", {}, "Keyboard"),
-      h("p", { class: "hj-muted" }, "1–4 choose · Shift+1–5 how sure · Ctrl+Enter save · Alt+N next case"),
+      h("p", { class: "hj-muted" }, "1–4 choose · Shift+1–5 how sure · Ctrl+Enter save · Alt+N next case · Ctrl+Z undo a change"),
       h("label", {}, input, "Number keys choose while no text field has the focus"));
   }
 
   function draw(moveFocus) {
+    loose();
+    desk?.drop();
+    desk = null;
     nodes = {};
     choice = null;
     root.dataset.stage = view.stage;
@@ -355,10 +362,13 @@ function render({ model, el }) {
         h("section", { class: "hj-card hj-finished" }, nodes.question, nodes.status,
           view.debrief ? h("p", {}, view.debrief) : null, nodes.alert)].filter(Boolean));
     } else {
-      const side = [modelCard(), view.dissent ? argumentsCard() : null,
-        view.stage === "back" ? backCard() : answerCard()];
-      root.replaceChildren(...[header(), remarks(), h("div", { class: "hj-columns" }, caseCard(),
-        h("div", { class: "hj-side" }, ...side.filter(Boolean)))].filter(Boolean));
+      nodes.model = modelCard();
+      nodes.case = caseCard();
+      nodes.side = h("div", { class: "hj-side" }, nodes.model, view.dissent ? argumentsCard() : null,
+        view.stage === "back" ? backCard() : answerCard());
+      nodes.columns = h("div", { class: "hj-columns" }, nodes.case, nodes.side);
+      root.replaceChildren(...[header(), remarks(), nodes.columns].filter(Boolean));
+      loose = keepInSight(nodes.side);
     }
     const first = view.stage === "saved" ? nodes.next : nodes.question;
     if (moveFocus) first.focus({ preventScroll: false });
@@ -366,9 +376,11 @@ function render({ model, el }) {
 
   // ------------------------------------------------------------- keyboard
   root.addEventListener("keydown", (event) => {
-    const inText = event.target.matches("textarea, input:not([type=checkbox], [type=radio])");
+    const inText = event.target.matches("textarea, select, input:not([type=checkbox], [type=radio])");
     const plain = !event.ctrlKey && !event.altKey && !event.metaKey;
-    if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
+    if (desk && undoKey(event, desk)) {
+      // the last edit is taken back
+    } else if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
       event.preventDefault();
       submit();
     } else if (event.altKey && event.code === "KeyN" && nodes.next) {
@@ -407,6 +419,8 @@ function render({ model, el }) {
   for (const message of outbox()) post(message);
   return () => {
     clearTimeout(lostTimer);
+    loose();
+    desk?.drop();
     model.off("change:view", onView);
     model.off("msg:custom", receive);
   };

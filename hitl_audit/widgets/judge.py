@@ -8,8 +8,7 @@ browser either.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import anywidget
@@ -20,10 +19,11 @@ from hitl_audit.review.judgment import Judgment
 from hitl_audit.review.ledger import Receipt
 from hitl_audit.review.session import RefusedError, ReviewSession
 from hitl_audit.widgets.judge_words import VERDICTS, decision_words, look_words, model_words
+from hitl_audit.widgets.sources import css_of, esm_of
+from hitl_audit.widgets.trials import Trials
+from hitl_audit.widgets.what_if_desk import WhatIfDesk, in_thread
 
 __all__ = ["JudgeWidget"]
-
-_HERE = Path(__file__).parent
 
 
 class JudgeWidget(anywidget.AnyWidget):
@@ -31,27 +31,44 @@ class JudgeWidget(anywidget.AnyWidget):
 
     Args:
         session: whose cases, and where the answers go.
+        trials: what can be tried once the model's answer is shown; ``None``: nothing.
+        groups: titles and names of facts that belong together, as the session names them.
+        beside: runs what takes longer.
     """
 
-    _esm = _HERE / "judge.js"
-    _css = _HERE / "judge.css"
+    _esm = esm_of("dom", "what_if", "judge")
+    _css = css_of("judge", "what_if")
     view = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, session: ReviewSession) -> None:
+    def __init__(
+        self,
+        session: ReviewSession,
+        *,
+        trials: Trials | None = None,
+        groups: Sequence[tuple[str, Sequence[str]]] = (),
+        beside: Callable[[Callable[[], None]], None] = in_thread,
+    ) -> None:
         self._session = session
-        super().__init__(view=_page(session))
+        self._trials = trials
+        self._groups = tuple((title, tuple(names)) for title, names in groups)
+        self._beside = beside
+        self._desk: tuple[str, WhatIfDesk] | None = None
+        super().__init__(view=self._page())
         self.on_msg(lambda _widget, content, _buffers: self.receive(content))
 
     def receive(self, content: Mapping[str, Any]) -> None:
         """Handle one message of the page, and answer it."""
         kind = content.get("kind")
+        if kind == "what-if":
+            self._try_out(content)
+            return
         try:
             if kind == "submit":
                 self._submit(content)
             elif kind == "next":
-                self.view = _page(self._session)
+                self.view = self._page()
             elif kind == "back":
-                self.view = _look(self._session, _text(content.get("case_id", "")))
+                self.view = self._grouped(_look(self._session, _text(content.get("case_id", ""))))
             elif kind == "withdraw":
                 self._withdraw(content)
             elif kind == "correct" and self.view.get("saved"):
@@ -66,6 +83,56 @@ class JudgeWidget(anywidget.AnyWidget):
             # Without an answer the page would say that the connection is lost.
             self._refuse(content, f"Not saved, because of an error in the program: {error!r}")
             raise
+
+    def _page(self) -> dict[str, Any]:
+        page = self._grouped(_page(self._session))
+        self._desk = None  # another case, or the same one from the start
+        if self._trials is not None and page["stage"] == "final":
+            page["what_if"] = True
+        return page
+
+    def _grouped(self, page: dict[str, Any]) -> dict[str, Any]:
+        if self._groups and "case" in page:
+            page["case"]["groups"] = _in_groups(page["case"]["values"], self._groups)
+        return page
+
+    def _try_out(self, content: Mapping[str, Any]) -> None:
+        """Hand a message to the desk of the case on screen; the first one may have to wait."""
+        if self._trials is not None and not self._trials.engine.done():
+            self._beside(lambda: self._at_desk(content))
+        else:
+            self._at_desk(content)
+
+    def _at_desk(self, content: Mapping[str, Any]) -> None:
+        try:
+            self._desk_of(_text(self.view.get("case", {}).get("id", ""))).receive(content)
+        except AuditError as error:
+            refused = {"kind": "what-if", "about": "refused", "serial": content.get("serial")}
+            self.send({**refused, "words": str(error), "feature": ""})
+
+    def _desk_of(self, case: str) -> WhatIfDesk:
+        if self._desk is not None and self._desk[0] == case:
+            return self._desk[1]
+        if self._trials is None:
+            raise RefusedError("Nothing can be tried on this page.")
+        session = self._session
+        revealed = session.revealed()  # refuses while the model's answer is hidden
+        if session.position().case_id != case:
+            raise RefusedError(f"Case {case} is not open any more. Reload to go on.")
+        planted = session.as_shown(revealed.threshold) != revealed.threshold
+
+        def record(
+            edits: Sequence[tuple[str, str, str]], expected: str | None, old: float, new: float
+        ) -> object:
+            return session.record_what_if(edits, expected, old, new, case_id=case)
+
+        labels = (session.favorable_label, session.unfavorable_label)
+        desk = self._trials.desk(
+            case, labels, self.send, record=record, beside=self._beside,
+            reversed_answer=planted, names_people=False,
+        )  # fmt: skip
+        self._desk = (case, desk)
+        return desk
 
     def _refuse(self, content: Mapping[str, Any], words: str, field: str = "") -> None:
         event_id = content.get("event_id")
@@ -95,7 +162,7 @@ class JudgeWidget(anywidget.AnyWidget):
             event_id=_text(content.get("event_id", "")),
         )
         self.send({"kind": "saved", "event_id": receipt.event_id})
-        self.view = _page(self._session)
+        self.view = self._page()
 
     def _show_saved(self, receipt: Receipt, answer: str, step: str) -> None:
         found = self._session.ledger.find(receipt.event_id)
@@ -110,7 +177,7 @@ class JudgeWidget(anywidget.AnyWidget):
             isinstance(event, Judgment) and self.view.get("case", {}).get("id") == event.case_id
         )
         if step == "blind" or not shows_it:
-            self.view = _page(self._session) | {"saved": saved}
+            self.view = self._page() | {"saved": saved}
         else:
             progress = self.view["progress"] | {"judged": self._session.position().judged}
             history = list(self._session.history())
@@ -181,6 +248,21 @@ def _look(session: ReviewSession, case_id: str) -> dict[str, Any]:
             "answer": dict(VERDICTS)[verdicts[-1].answer],
         }
     return page
+
+
+def _in_groups(
+    values: Sequence[Sequence[str]], groups: Sequence[tuple[str, tuple[str, ...]]]
+) -> list[list[Any]]:
+    """The facts under their titles; what no group names comes last."""
+    known = {pair[0]: pair[1] for pair in values}
+    named = {name for _, names in groups for name in names}
+    rest = [list(pair) for pair in values if pair[0] not in named]
+    found: list[list[Any]] = [
+        [title, [[name, known[name]] for name in names if name in known]] for title, names in groups
+    ]
+    if rest:
+        found.append(["Other facts" if found else "", rest])
+    return [group for group in found if group[1]]
 
 
 def _confidence(value: object) -> int | None:

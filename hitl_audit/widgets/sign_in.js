@@ -1,16 +1,6 @@
-// Asks for a name and sends it. All text goes through textContent.
+// Asks for a name and sends it. Set behind dom.js.
 
 const KEY = "hitl-audit/reviewer"; // per tab: the next person at this desk is asked again
-
-function h(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value !== false && value != null) element.setAttribute(name, value === true ? "" : value);
-  }
-  element.append(...children);
-  return element;
-}
 
 function remembered(name) {
   try {

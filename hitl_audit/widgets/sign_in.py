@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import anywidget
 import traitlets
 
 from hitl_audit.errors import AuditError
+from hitl_audit.widgets.sources import css_of, esm_of
 
 __all__ = ["SignInWidget"]
-
-_HERE = Path(__file__).parent
 
 
 class SignInWidget(anywidget.AnyWidget):
@@ -28,8 +26,8 @@ class SignInWidget(anywidget.AnyWidget):
         enter: called with the name; its errors are shown to the person.
     """
 
-    _esm = _HERE / "sign_in.js"
-    _css = _HERE / "judge.css"
+    _esm = esm_of("dom", "sign_in")
+    _css = css_of("judge")
     view = traitlets.Dict().tag(sync=True)
 
     def __init__(self, title: str, names: Sequence[str], enter: Callable[[str], None]) -> None:

@@ -28,7 +28,6 @@ from tests.review.queue_events import verdict
 
 pytestmark = pytest.mark.browser
 
-WIDGETS = Path(__file__).parents[2] / "hitl_audit" / "widgets"
 CASES = pd.DataFrame(
     {"Income ($)": [3055, 8200], "Note": ["<b id='hostile'>x</b>", None]}, index=["a", "b"]
 )
@@ -98,9 +97,10 @@ def show(page: Page, widget: JudgeWidget | AdjudicateWidget) -> Locator:
 
     def serve(route: Route) -> None:
         name = route.request.url.rsplit("/", 1)[1]
-        kinds = {"judge.js": "text/javascript", "judge.css": "text/css"}
-        if name in kinds:
-            route.fulfill(body=(WIDGETS / name).read_text(), content_type=kinds[name])
+        if name == "judge.js":
+            route.fulfill(body=widget._esm, content_type="text/javascript")
+        elif name == "judge.css":
+            route.fulfill(body=widget._css, content_type="text/css")
         else:
             route.fulfill(body=HTML, content_type="text/html")
 

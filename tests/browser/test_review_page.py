@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +19,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from hitl_audit.review.ledger import Ledger
+from hitl_audit.review.records import WhatIf
+from tests.browser.in_process import violations
 
 pytestmark = pytest.mark.browser
 
@@ -43,14 +47,17 @@ class Served:
     def ledger(self) -> Ledger:
         return Ledger(self.folder / "judgments.db", read_only=True)
 
+    def kernels(self) -> dict[str, psutil.Process]:
+        """Running kernels by their id; one was started ahead, for whoever comes next."""
+        found = {}
+        for child in psutil.Process(self.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if told := re.search(r"kernel-([0-9a-f-]{36})", " ".join(child.cmdline())):
+                    found[told[1]] = child
+        return found
+
     def kill_kernel_of(self, page: Page) -> None:
-        told = page.locator("#jupyter-config-data").first.text_content()
-        kernel = json.loads(told or "")["kernelId"]
-        (process,) = (
-            child
-            for child in psutil.Process(self.pid).children(recursive=True)
-            if f"kernel-{kernel}" in " ".join(child.cmdline())
-        )
+        process = self.kernels()[kernel_of(page)]
         process.send_signal(signal.SIGKILL)
         process.wait(20)
 
@@ -100,7 +107,13 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-def sign_in(browser: Browser, served: Served, name: str, requests: list[str]) -> Page:
+def sign_in(
+    browser: Browser,
+    served: Served,
+    name: str,
+    requests: list[str],
+    question: str = "What would you decide?",
+) -> Page:
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.set_default_timeout(60_000)
 
@@ -111,8 +124,14 @@ def sign_in(browser: Browser, served: Served, name: str, requests: list[str]) ->
     page.goto(served.address, wait_until="commit")
     page.get_by_label("Your name").fill(name)
     page.get_by_role("button", name="Begin").click()
-    expect(page.get_by_role("heading", name="What would you decide?")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name=question)).to_be_visible(timeout=60_000)
     return page
+
+
+def kernel_of(page: Page) -> str:
+    told = page.locator("#jupyter-config-data").first.text_content()
+    kernel: str = json.loads(told or "")["kernelId"]
+    return kernel
 
 
 def case_of(page: Page) -> str:
@@ -133,6 +152,18 @@ def test_two_people_a_reload_and_a_dead_kernel(served: Served, browser: Browser)
     ada.reload(wait_until="commit")
     expect(agree).to_be_visible(timeout=60_000)
     assert case_of(ada) == first
+
+    # She tries a change: the model answers, and the edit is on record.
+    ada.get_by_role("button", name="Try changes").click()
+    income = ada.get_by_label("Applicant income ($1000s a year)", exact=True)
+    income.fill("200")
+    income.press("Enter")
+    expect(ada.get_by_text("your edit moved it").first).to_be_visible()
+    expect(ada.get_by_role("img", name="How the score answers to")).to_be_visible()
+    (tried,) = (event for event in served.ledger.events() if isinstance(event, WhatIf))
+    assert (tried.case_id, tried.edits[0][0], tried.edits[0][2]) == (first, "appinc", "200")
+    assert violations(ada, within=".hitl-judge") == []
+    ada.get_by_role("button", name="Done").click()
 
     # A second person, on the same queue, under a name of their own.
     ben = sign_in(browser, served, "Ben Expert", requests)
@@ -164,6 +195,27 @@ def test_two_people_a_reload_and_a_dead_kernel(served: Served, browser: Browser)
     assert served.ledger.verify() == ()
     strangers = [u for u in requests if not u.startswith(("http://127.0.0.1", "data:", "blob:"))]
     assert strangers == []
+
+
+def test_a_kernel_that_died_ahead_is_replaced_and_one_that_is_left_ends(
+    served: Served, browser: Browser
+) -> None:
+    page = sign_in(browser, served, "Cleo Expert", [])
+    left = served.kernels()[kernel_of(page)]
+    # A disagreement without a reason is refused, here too.
+    page.keyboard.press("1")
+    page.keyboard.press("Control+Enter")
+    page.get_by_role("button", name="Disagree").click()
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("alert").filter(has_text="To disagree, pick a reason")).to_be_visible()
+    page.goto("about:blank")
+    left.wait(30)  # raises if it goes on running
+    for kernel in served.kernels().values():  # the one that was started for the next person
+        kernel.send_signal(signal.SIGKILL)
+        kernel.wait(20)
+    again = sign_in(browser, served, "Cleo Expert", [], question="Do you agree with the model?")
+    assert len(served.kernels()) >= 1
+    again.close()
 
 
 def test_nobody_enters_without_the_token(served: Served, browser: Browser) -> None:

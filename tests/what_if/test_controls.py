@@ -236,6 +236,7 @@ def test_values_that_look_alike_are_refused() -> None:
 def test_words() -> None:
     assert control([1.5, 2000.25], decimals=1, unit="kg").words(1234.56) == "1,234.6 kg"
     assert control([1.5, 2.25]).words(-0.5) == "−0.50"
+    assert control([1.5, 2.25]).words(-0.001) == "0.00"
     assert control([1.5, 2.25]).words(None) == "missing"
     assert controls(TABLE)["flag"].words(True) == "yes"
 

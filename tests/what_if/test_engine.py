@@ -339,3 +339,19 @@ def test_a_saved_logistic_model_without_an_encoder() -> None:
     assert engine.predictor.path == "coefficients"
     assert engine.population.features == ("x0", "x1")
     assert engine.answer(engine.edit(engine.start_at(0), "x1", 3)).contributions is not None
+
+
+def test_an_extreme_value_of_a_logistic_model_is_explained_by_asking() -> None:
+    X, y = people()
+    wide = X[["income", "debt", "age"]].assign(**{f"x{i}": X["debt"] ** (i / 10) for i in range(9)})
+    engine = WhatIf.of(LogisticRegression(max_iter=20_000).fit(wide, y), wide, n_permutations=2)
+    start = engine.start("P1")
+    assert engine.answer(start).contributions is not None
+    extreme = engine.edit(start, "income", 1e6)
+    answer = engine.answer(extreme)
+    assert answer.prediction == pytest.approx(1.0)
+    assert answer.contributions is None
+    found = engine.explain(extreme)
+    assert found is not None
+    total = found.base + sum(c.after for c in found.rows)
+    assert total == pytest.approx(answer.prediction, abs=1e-6)

@@ -17,6 +17,7 @@ from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.feature_selection import SelectKBest, VarianceThreshold
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -33,6 +34,7 @@ from sklearn.preprocessing import (
 
 from hitl_audit.errors import InputError
 from hitl_audit.explanations.encoding import read_encoding
+from hitl_audit.what_if.controls import Constraint
 from hitl_audit.what_if.engine import WhatIf
 from hitl_audit.what_if.population import Population
 from hitl_audit.what_if.predictor import EQUAL
@@ -212,6 +214,38 @@ def test_single_precision_answers_come_from_the_estimator() -> None:
     found = [engine.scored(engine.start_at(k)) for k in range(20)]
     assert np.abs(np.array(found) - truth).max() <= EQUAL
     assert engine.attributions is not None
+
+
+def test_a_pipeline_that_hands_on_named_columns() -> None:
+    X, y = people()
+    columns = ColumnTransformer(
+        [("k", OneHotEncoder(sparse_output=False), KINDS)],
+        remainder="passthrough",
+        verbose_feature_names_out=False,
+    ).set_output(transform="pandas")
+    network = MLPClassifier((3,), max_iter=3000, random_state=0)
+    engine = WhatIf.of(make_pipeline(columns, network).fit(X, y), X)
+    assert engine.predictor.path == "final estimator"
+
+
+def test_a_model_that_refuses_some_edits_is_asked_itself() -> None:
+    X, y = people()
+
+    class Careful(LogisticRegression):
+        def predict_proba(self, X: Any) -> Any:
+            if (np.asarray(X)[:, 0] < 5.5).any():
+                raise ValueError("income is too low")
+            return super().predict_proba(X)
+
+    numbers = X[["income", "debt"]].assign(income=X["income"].clip(lower=6))
+    model = Careful(max_iter=5000).fit(numbers, y)
+    engine = WhatIf.of(model, numbers)
+    assert engine.predictor.path == "coefficients"
+    wide = WhatIf.of(model, numbers, constraints=[Constraint("income", low=0, high=5)])
+    assert wide.predictor.path == "the model itself"
+    assert "income is too low" in wide.predictor.why
+    with pytest.raises(InputError, match="income is too low"):
+        wide.scored(wide.edit(wide.start_at(0), "income", 4))
 
 
 def test_an_estimators_threads_are_not_touched() -> None:

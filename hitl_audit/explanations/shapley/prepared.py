@@ -43,7 +43,8 @@ class PreparedAttributions:
     """One row of the estimator's columns, (q,), → attributions of raw features, (p,).
 
     Attributes:
-        of: the function.
+        of: the function; it raises ``NotApplicableError`` for a row of a logistic
+            model whose log-odds are beyond ±300.
         base: the mean output over the background.
         algorithm, exact, notes: as in an ``Explanation``.
     """
@@ -167,11 +168,10 @@ class _Waves:
         from hitl_audit.explanations.shapley.logistic_kernel import add_logistic
 
         # Rounded up, so that most rows share the waves of those before.
-        reach = _REACH_STEP * math.ceil(
-            log_odds_reach(terms, self.behind, self.intercept) / _REACH_STEP
-        )
+        needed = log_odds_reach(terms, self.behind, self.intercept)
+        reach = max(needed, min(WIDEST, _REACH_STEP * math.ceil(needed / _REACH_STEP)))
         if reach not in self.kept:
-            omega, height = waves(min(reach, WIDEST))
+            omega, height = waves(reach)
             angles = self.behind[:, :, np.newaxis] * omega
             self.kept = {reach: (omega, height / len(self.behind), np.cos(angles), np.sin(angles))}
         omega, height, cosines, sines = self.kept[reach]
