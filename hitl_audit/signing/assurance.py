@@ -263,7 +263,7 @@ def _check_archive(
     made: bytes, authorities: tuple[x509.Certificate, ...], now: Callable[[], datetime]
 ) -> None:
     """Nobody files away what does not verify."""
-    state = read_signatures(made, authorities=authorities, moment=now())
+    state = read_signatures(made, authorities=authorities, moment=now(), compare=False)
     stamp = state.archive[-1] if state.archive else None
     if stamp is None or not stamp.proves or not stamp.covers_whole_file:
         words = (stamp.problem or stamp.chain.words) if stamp else "it carries no timestamp"

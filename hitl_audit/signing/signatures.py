@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from cryptography import x509
@@ -190,6 +191,7 @@ def read_signatures(
     moment: datetime | None = None,
     crls: Sequence[bytes] = (),
     archive_time: bool = False,
+    compare: bool = True,
 ) -> SignedDocument:
     """Check every signature of a PDF; nothing is fetched from a network.
 
@@ -205,11 +207,14 @@ def read_signatures(
         archive_time: judge the last timestamp over the whole document at its
             own time instead of at ``moment``, for archives whose authorities
             have expired since.
+        compare: look for forbidden changes after each signature (slow for a
+            large document; without it ``changes`` is empty).
 
     Raises:
         Exception: not a PDF that can be read; the reader has no common base.
     """
-    reading = _Reading(pdf, tuple(authorities), moment or datetime.now(UTC), tuple(crls))
+    when = moment or datetime.now(UTC)
+    reading = _Reading(pdf, tuple(authorities), when, tuple(crls), compare)
     with quiet():
         return outside_event_loop(lambda: asyncio.run(reading.document(archive_time)))
 
@@ -281,8 +286,10 @@ class _Reading:
         authorities: tuple[x509.Certificate, ...],
         moment: datetime,
         crls: tuple[bytes, ...],
+        compare: bool,
     ) -> None:
         self.pdf, self.authorities, self.moment, self.crls = pdf, authorities, moment, crls
+        self.compare = compare
         self.revocation = Revocation()
 
     async def document(self, archive_time: bool) -> SignedDocument:
@@ -294,7 +301,8 @@ class _Reading:
             end = pdf.rfind(b"%%EOF") + len(b"%%EOF")
             if end < len(b"%%EOF") or not pdf[end:].strip():
                 raise
-            inner = _Reading(pdf[:end] + b"\n", self.authorities, self.moment, self.crls)
+            body = pdf[:end] + b"\n"
+            inner = _Reading(body, self.authorities, self.moment, self.crls, self.compare)
             found = await inner.document(archive_time)
             return replace(found, tail_problem=_appended(len(pdf) - end), tail_changes=())
         fields = tuple(_fields(reader))
@@ -329,7 +337,7 @@ class _Reading:
             problem, status = encoding_problem(self.pdf, stamp, by_others=True), None
             context = _context()
             try:
-                status = await async_validate_pdf_timestamp(stamp, context)
+                status = await async_validate_pdf_timestamp(stamp, context, skip_diff=True)
                 problem = problem or _timestamp_problem(status)
                 if not problem and not _is_whole(status.coverage):
                     problem = "it covers only a part of the document that it stands in"
@@ -388,7 +396,10 @@ class _Reading:
         if not problem:
             try:
                 status = await async_validate_pdf_signature(
-                    signature, signer_validation_context=context, ts_validation_context=context
+                    signature,
+                    signer_validation_context=context,
+                    ts_validation_context=context,
+                    skip_diff=True,
                 )
                 problem = _status_problem(status)
                 timestamp = status.timestamp_validity
@@ -410,8 +421,8 @@ class _Reading:
                 moment=stamp.time if stamp is not None and stamp.proves else stamps_at,
             )
         changes: tuple[str, ...] = ()
-        if status is not None and not problem and not status.docmdp_ok:
-            changes = _changes(self.pdf, _end(signature)) or (_forbidden(status),)
+        if status is not None and not problem and self.compare:
+            changes = _forbidden_changes(self.pdf, signature.field_name)
         role = next((f.role for f in fields if f.name == signature.field_name), "")
         person = person_of(certificate)
         return SignatureState(
@@ -534,10 +545,36 @@ def _is_whole(coverage: SignatureCoverageLevel | None) -> bool:
     return bool(level >= SignatureCoverageLevel.ENTIRE_REVISION)
 
 
-def _forbidden(status: PdfSignatureStatus) -> str:
-    if isinstance(status.diff_result, SuspiciousModification):
-        return "parts of the document were changed that a later signature may not change"
-    return "the document was changed after this signature had locked it"
+@lru_cache(maxsize=2)
+def _comparison(pdf: bytes) -> dict[str, tuple[str, ...]]:
+    """Per field of a signature, what came after it and is forbidden.
+
+    A function of the bytes alone, and the slow part of a check; whoever signs
+    checks the same bytes several times.
+    """
+    reader = PdfFileReader(io.BytesIO(pdf))
+    found: dict[str, tuple[str, ...]] = {}
+    for signature in reader.embedded_regular_signatures:
+        try:
+            signature.compute_integrity_info()
+            info = signature.summarise_integrity_info()
+            if info["docmdp_ok"]:
+                continue
+            suspicious = isinstance(signature.diff_result, SuspiciousModification)
+        except Exception as error:  # what cannot be compared was changed
+            found[signature.field_name] = (f"it cannot be compared ({error})",)
+            continue
+        words = (
+            "parts of the document were changed that a later signature may not change"
+            if suspicious
+            else "the document was changed after this signature had locked it"
+        )
+        found[signature.field_name] = _changes(pdf, _end(signature)) or (words,)
+    return found
+
+
+def _forbidden_changes(pdf: bytes, field: str) -> tuple[str, ...]:
+    return _comparison(pdf).get(field, ())
 
 
 def _changes(pdf: bytes, end: int) -> tuple[str, ...]:

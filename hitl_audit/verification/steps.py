@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hitl_audit.errors import AuditError, VerificationError
 from hitl_audit.signing.keys import utc_now
+from hitl_audit.signing.signatures import quiet
 from hitl_audit.signing.trust import Trust, read_trust
 from hitl_audit.verification import audit_checks, document_checks
 from hitl_audit.verification.bounded import TimeLimitError, within
@@ -69,7 +70,8 @@ def verify(
             "or of a zip file of one"
         )
     given, moment = Path(path), now()
-    with open_source(given) as source:
+    # Quiet out here, too: work that was stopped may not have put back what it changed.
+    with open_source(given) as source, quiet():
         try:
             return within(patience, lambda: _verify(given, source, trusted, moment, archive_time))
         except TimeLimitError as error:
