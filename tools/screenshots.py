@@ -30,11 +30,10 @@ def served(folder: Path) -> Iterator[str]:
     """The address of the review page of an audit folder."""
     command = [sys.executable, "-m", "hitl_audit", "review", str(folder), "--json"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert server.stdout is not None
     try:
         text = ""
         while not text.rstrip().endswith("}"):
-            line = server.stdout.readline()
+            line = server.stdout.readline() if server.stdout else ""
             if not line:
                 raise SystemExit(f'the page did not start; see "hitl-audit review {folder}"')
             text += line
