@@ -8,9 +8,9 @@ number of times, on the same features and values. Painted means: the answer is i
 and the browser has come to the second animation frame after it. Three models, each behind a
 one-hot pipeline, over 2,000 people with 12 features.
 
-``--explainerdashboard`` is the Python of an environment of its own with explainerdashboard 0.5.8
-and a scikit-learn that reads the model; its what-if page is open in the same browser, on the same
-model and people, and takes its turn. Ratios are ours ÷ floor, and theirs ÷ ours.
+``--explainerdashboard`` is the Python of an environment of its own with explainerdashboard 0.5.8,
+pyarrow, and pandas and scikit-learn that read the model; its what-if page is open in the same
+browser, on the same model and people, and takes its turn. Ratios: ours ÷ floor, theirs ÷ ours.
 """
 
 from __future__ import annotations
