@@ -15,6 +15,14 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.i
 EXPECTED = {
     "01_audit": ["INCOMPLETE: valid, but not signed yet by Domain expert, Compliance officer"],
     "03_explanations": ["base + attributions differ from the model's own probability by at most"],
+    "05_report": [
+        "numbers with an id",
+        "hitl_audit.findings.evaluate",
+        "race × sex: Black × unknown (fewer than 10 people)",
+        "the summary has 2 pages",
+        "No promise is worse off.",
+        "are equal to the last bit, and the others agree within rounding.",
+    ],
     "02_fairness": ["The score gap between Black and white is", "it does not prove a cause"],
 }
 
