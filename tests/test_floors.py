@@ -163,6 +163,7 @@ FILE_TOUCHERS = {
     "examples",
     "audit",
     "review_app",
+    "judgment_files",
     "widgets",
 }
 
