@@ -21,6 +21,7 @@ EXPECTED = {
         "planted errors were caught (simulated)",
         "Refused: propose: 120 training rows are in the estimation sample",
         "True",
+    ],
     "05_report": [
         "numbers with an id",
         "hitl_audit.findings.evaluate",
