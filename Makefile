@@ -20,6 +20,9 @@ test: env-dev    ## install what the tests need and run them all
 notebook: env    ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks/01_audit.ipynb
 
+screenshots: env-dev  ## every state of the review page as a picture, in docs/images/review
+	@$(BIN)/python tools/screenshots.py
+
 env:
 	@$(PYTHON) tools/setup_env.py $(VENV) requirements.lock --extras notebook,examples
 

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,18 @@ class Served:
     def kill_kernel_of(self, page: Page) -> None:
         process = self.kernels()[kernel_of(page)]
         process.send_signal(signal.SIGKILL)
-        process.wait(20)
+        ends(process)
+
+
+def ends(process: psutil.Process) -> None:
+    """Wait until a process has ended, whether or not its parent has noticed."""
+    for _ in range(600):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                threading.Event().wait(0.05)
+                continue
+        return
+    pytest.fail(f"process {process.pid} goes on running")
 
 
 @pytest.fixture(scope="module")
@@ -209,10 +221,10 @@ def test_a_kernel_that_died_ahead_is_replaced_and_one_that_is_left_ends(
     page.keyboard.press("Control+Enter")
     expect(page.get_by_role("alert").filter(has_text="To disagree, pick a reason")).to_be_visible()
     page.goto("about:blank")
-    left.wait(30)  # raises if it goes on running
+    ends(left)
     for kernel in served.kernels().values():  # the one that was started for the next person
         kernel.send_signal(signal.SIGKILL)
-        kernel.wait(20)
+        ends(kernel)
     again = sign_in(browser, served, "Cleo Expert", [], question="Do you agree with the model?")
     assert len(served.kernels()) >= 1
     again.close()
