@@ -34,6 +34,7 @@ from pyhanko_certvalidator import ValidationContext
 from hitl_audit.signing.chains import ChainState, Revocation, chain_state
 from hitl_audit.signing.contents import entry, items
 from hitl_audit.signing.encoding import encoding_problem
+from hitl_audit.signing.keys import describe_key, is_weak
 from hitl_audit.signing.people import person_of, subject_part
 from hitl_audit.signing.revisions import appended, end_of, forbidden_changes
 from hitl_audit.signing.revisions import tail as tail_of
@@ -341,6 +342,10 @@ class _Reading:
     ) -> SignatureState:
         certificate = x509.load_der_x509_certificate(signature.signer_cert.dump())
         problem, status, stamp = encoding_problem(self.pdf, signature), None, None
+        if not problem and is_weak(certificate.public_key()):
+            problem = (
+                f"it was made with {describe_key(certificate.public_key())}, which is too weak"
+            )
         context = _context()
         if not problem:
             try:
