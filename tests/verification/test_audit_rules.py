@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 from hitl_audit.canonical import digest_bytes, utc_text
 from hitl_audit.manifest import ManifestFile, SignedCheckpoint
 from hitl_audit.signing.attestations import attest
+from hitl_audit.signing.cms_signer import asn1_certificate
 from hitl_audit.signing.keys import SigningKey
 from hitl_audit.signing.pdf import sign_pdf
 from hitl_audit.verification import VerificationResult
@@ -166,6 +172,51 @@ def test_the_last_place_must_lock_and_the_first_signature_certify(workshop: Work
     loose = signed_without_rules(workshop, workshop.make(), keys, certify=False)
     assert loose.exit_code == 1
     assert "Not the first signature, and it alone, certifies" in outcome(loose, "lock")[1]
+
+
+def test_a_weak_key_proves_nothing(workshop: Workshop, made: Made) -> None:
+    """RSA of 1024 bits, by a program that does not mind."""
+    from asn1crypto import keys
+    from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+    from pyhanko.sign import signers
+    from pyhanko.sign.fields import MDPPerm, SigSeedSubFilter
+    from pyhanko_certvalidator.registry import SimpleCertificateStore
+
+    private = rsa.generate_private_key(65537, 1024)  # noqa: S505
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Ada Lovelace")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(1)
+        .not_valid_before(NOW - timedelta(days=1))
+        .not_valid_after(NOW + timedelta(days=9))
+        .sign(private, hashes.SHA256())
+    )
+    der = private.private_bytes(
+        serialization.Encoding.DER,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    store: Any = SimpleCertificateStore
+    signer = signers.SimpleSigner(
+        asn1_certificate(certificate), keys.PrivateKeyInfo.load(der), store()
+    )
+    metadata = signers.PdfSignatureMetadata(
+        field_name="data-scientist",
+        subfilter=SigSeedSubFilter.PADES,
+        md_algorithm="sha256",
+        certify=True,
+        docmdp_permissions=MDPPerm.FILL_FORMS,
+    )
+    out = io.BytesIO()
+    signers.PdfSigner(metadata, signer=signer).sign_pdf(
+        IncrementalPdfFileWriter(io.BytesIO(made.pdf)), output=out
+    )
+    result = workshop.verify_bytes(out.getvalue())
+    assert result.exit_code == 1
+    assert "it was made with RSA of 1024 bits, which is too weak" in outcome(result, "intact")[1]
 
 
 def test_statements_must_be_there(workshop: Workshop, made: Made) -> None:
