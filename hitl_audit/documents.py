@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from hitl_audit.audit import Audit, evidence_with_people
+from hitl_audit.audit import Audit, evidence_with_people, kept_facts
 from hitl_audit.canonical import utc_text
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import InputError, ReportError, did_you_mean
@@ -21,7 +21,7 @@ from hitl_audit.report.html import render_html
 from hitl_audit.report.model_card import model_card
 from hitl_audit.report.opened import opened_evidence
 from hitl_audit.report.pdf import render_pdf
-from hitl_audit.report.rendered import AuditReport, render
+from hitl_audit.report.rendered import AuditReport, companions, render
 from hitl_audit.report.views import public_summary, summary
 from hitl_audit.results import read_sample
 
@@ -34,8 +34,10 @@ def _follow_up_path(dossier: Dossier) -> Path:
     return dossier.folder / "follow_ups.json"
 
 
-def current_evidence(folder: str | Path) -> tuple[Evidence, AuditPlan, PlanLock]:
+def current_evidence(folder: str | Path, *, now: datetime) -> tuple[Evidence, AuditPlan, PlanLock]:
     """The evidence of a folder's last run with what people judged, chose and took on since.
+
+    Deadlines before ``now`` have passed.
 
     Raises:
         InputError: there are no results, or a file that cannot be used.
@@ -46,7 +48,15 @@ def current_evidence(folder: str | Path) -> tuple[Evidence, AuditPlan, PlanLock]
     evidence = read_evidence(dossier.evidence())
     plan, lock = dossier.registered_plan()
     sample = read_sample(dossier.sample())
-    judged = evidence_with_people(evidence, dossier.ledger_path, dossier.choice_path, sample, plan)
+    judged = evidence_with_people(
+        evidence,
+        dossier.ledger_path,
+        dossier.choice_path,
+        sample,
+        kept_facts(dossier, sample, plan),
+        plan,
+        now=now,
+    )
     path = _follow_up_path(dossier)
     records = read_follow_ups(path.read_bytes(), name=str(path)) if path.exists() else ()
     return with_follow_ups(judged, records), plan, lock
@@ -64,9 +74,10 @@ def report_of(folder: str | Path, *, now: datetime, since: str | Path | None = N
         InputError: there are no results, here or in the earlier audit.
         PlanError: the plan is not the one the results were made under.
     """
-    evidence, plan, lock = current_evidence(folder)
+    evidence, plan, lock = current_evidence(folder, now=now)
     earlier = None if since is None else read_evidence(opened_evidence(since))
-    return render(evidence, plan=plan, lock=lock, now=now, since=earlier)
+    beside = companions(Dossier(folder), plan)
+    return render(evidence, plan=plan, lock=lock, now=now, beside=beside, since=earlier)
 
 
 def record_follow_up(
@@ -127,7 +138,7 @@ def view_of(folder: str | Path, view: str, *, now: datetime) -> dict[str, bytes]
         )
     if view == "reasons":
         return {"reasons.csv": reasons_table(folder)}
-    evidence, plan, _ = current_evidence(folder)
+    evidence, plan, _ = current_evidence(folder, now=now)
     published = publish(evidence, Publication.of(plan))
     generated = utc_text(now)
     if view == "model-card":

@@ -28,6 +28,7 @@ from hitl_audit.findings import Finding, Status
 from hitl_audit.follow_up import FollowUp
 from hitl_audit.mitigation import MitigationOutcome
 from hitl_audit.performance import Performance
+from hitl_audit.review.escalation import EscalationRegister
 from hitl_audit.review.ledger import Checkpoint
 from hitl_audit.review.oversight import Oversight
 from hitl_audit.stability_index import Band, StabilityIndex
@@ -36,6 +37,8 @@ from hitl_audit.thresholds import ThresholdSweep
 __all__ = [
     "Analyses",
     "AuditRecord",
+    "ChangeNote",
+    "CheckNote",
     "DataRecord",
     "Evidence",
     "ExplanationRecord",
@@ -50,6 +53,9 @@ __all__ = [
     "PublicationRecord",
     "QualityGap",
     "QualityMeasure",
+    "ReviewRecord",
+    "ReviewerNote",
+    "WhatIfNote",
     "read_evidence",
     "with_follow_ups",
     "with_people",
@@ -291,6 +297,90 @@ class Analyses:
 
 
 @dataclass(frozen=True)
+class ReviewerNote:
+    """Who judged, under a number: as what, why they are able to, what they may decide."""
+
+    reviewer: str
+    role: str
+    competence: str
+    authority: str
+
+
+@dataclass(frozen=True)
+class WhatIfNote:
+    """What reviewers tried on the what-if panel: exploratory, never a rate.
+
+    ``as_expected`` and ``otherwise`` count the edits before which somebody had
+    said what they expected.
+    """
+
+    edits: int = 0
+    cases: int = 0
+    reviewers: int = 0
+    as_expected: int = 0
+    otherwise: int = 0
+
+
+@dataclass(frozen=True)
+class CheckNote:
+    """A property the model should have, looked for in every audited row.
+
+    ``share`` is that of the rows that violate it, with its interval; ``status`` is
+    ``"no violation"``, ``"violated"`` or ``"insufficient data"``.
+    """
+
+    kind: str
+    feature: str
+    n: int
+    violating: int
+    share: float | None
+    low: float | None
+    high: float | None
+    interval: str
+    largest: float
+    status: str
+    words: str
+
+
+@dataclass(frozen=True)
+class ChangeNote:
+    """A change that judgments led to.
+
+    ``state`` is ``"proposed"``, ``"approved"`` or ``"rejected"``, ``decided_as`` the role
+    that decided. ``measures`` are (metric, group, n, before, after, low, high),
+    the interval that of the paired difference.
+    """
+
+    change_id: str
+    action: str
+    description: str
+    triggers: int
+    proposer: str
+    state: str
+    decided_as: str
+    before_digest: str
+    after_digest: str
+    holdout_digest: str
+    expires: str
+    measures: tuple[
+        tuple[str, str, int, float | None, float | None, float | None, float | None], ...
+    ]
+
+
+_NO_ESCALATIONS, _NO_EDITS = EscalationRegister(), WhatIfNote()
+
+
+@dataclass(frozen=True)
+class ReviewRecord:
+    """What else the review left on record, without names and without words of a person."""
+
+    reviewers: tuple[ReviewerNote, ...] = ()
+    escalations: EscalationRegister = _NO_ESCALATIONS
+    what_if: WhatIfNote = _NO_EDITS
+    changes: tuple[ChangeNote, ...] = ()
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where a part of the evidence came from: enough to compute it again.
 
@@ -331,11 +421,12 @@ class Evidence:
     """Every number of one audit, with its provenance; no rows of people.
 
     The computation began at ``started``, always after the plan was registered,
-    and ended at ``created``. ``oversight`` and ``ledger`` say what people judged, ``chosen``
-    which alternative a person chose; they are renewed when a document is made.
+    and ended at ``created``. ``oversight``, ``review`` and ``ledger`` say what people judged,
+    ``chosen`` which alternative a person chose; they are renewed when a document is
+    made. ``review_disclosed`` says which controls the plan has hidden among the cases.
     ``publication`` says on which terms it left the house, ``since`` what moved since an
     earlier audit, ``follow_ups`` who does what about the findings; they are made with a
-    document.
+    document. ``checks`` are the properties that the plan asks of the model.
     """
 
     started: str
@@ -361,10 +452,13 @@ class Evidence:
     explanation_quality_notes: tuple[str, ...] = ()
     analyses: Analyses = Analyses()
     chosen: Alternative | None = None
+    review: ReviewRecord = ReviewRecord()
+    review_disclosed: tuple[str, ...] = ()
     format: Literal["hitl-audit/evidence/v1"] = "hitl-audit/evidence/v1"
     publication: PublicationRecord | None = None
     since: AuditChange | None = None
     follow_ups: tuple[FollowUp, ...] = ()
+    checks: tuple[CheckNote, ...] = ()
 
     @cached_property
     def _bytes(self) -> bytes:
@@ -411,9 +505,10 @@ def with_people(
     oversight: Oversight,
     ledger: Checkpoint | None,
     chosen: Alternative | None,
+    review: ReviewRecord,
 ) -> Evidence:
     """The same evidence with what people judged and chose until now."""
-    return replace(evidence, oversight=oversight, ledger=ledger, chosen=chosen)
+    return replace(evidence, oversight=oversight, ledger=ledger, chosen=chosen, review=review)
 
 
 def with_follow_ups(evidence: Evidence, records: tuple[FollowUp, ...]) -> Evidence:

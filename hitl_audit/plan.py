@@ -33,10 +33,11 @@ from hitl_audit.plan_sections import (
     ModelSection,
     PlanSection,
     ProfileSection,
-    ReviewSection,
     Role,
     ThresholdsSection,
 )
+from hitl_audit.review_plan import ReviewSection
+from hitl_audit.what_if_plan import WhatIfSection
 
 __all__ = ["AuditPlan", "PlanLock", "Registration", "parse_lock", "register"]
 
@@ -51,7 +52,7 @@ class AuditPlan(PlanSection):
     """The pre-registered plan.
 
     Attributes:
-        audit, model, data, fairness, explain, review: the sections.
+        audit, model, data, fairness, explain, review, what_if: the sections.
         gaps, errors, thresholds, alternatives: what is looked into beyond the promises.
         profiles: regulation profiles whose tables are shown.
         criteria: what is promised, in order.
@@ -71,6 +72,7 @@ class AuditPlan(PlanSection):
     profiles: tuple[ProfileSection, ...] = ()
     explain: ExplainSection = Field(default_factory=lambda: ExplainSection())
     review: ReviewSection = Field(default_factory=lambda: ReviewSection())
+    what_if: WhatIfSection = Field(default_factory=lambda: WhatIfSection())
     roles: tuple[Role, ...] = Field(DEFAULT_ROLES, min_length=1)
     seed: int = Field(0, ge=0, lt=2**32)
 
@@ -257,7 +259,8 @@ def _explain(error: ErrorDetails) -> list[str]:
         prefix = f"{place} " if place else ""
         return [prefix + line for line in message.split("\n")]
     if kind == "literal_error":
-        accepted = re.findall(r"'([^']*)'", str(context["expected"]))
+        quoted = re.findall(r"'([^']*)'|\"([^\"]*)\"", str(context["expected"]))
+        accepted = [single or double for single, double in quoted]
         near = did_you_mean(found, accepted) if isinstance(found, str) else ""
         return [f"{place} is {shown}; accepted: {', '.join(accepted)}{near}"]
     if place == "data.favorable":

@@ -30,7 +30,6 @@ __all__ = [
     "ModelSection",
     "PlanSection",
     "ProfileSection",
-    "ReviewSection",
     "Role",
     "ThresholdsSection",
     "role_field",
@@ -48,15 +47,6 @@ MetricName = Literal[
 METRICS: tuple[str, ...] = get_args(MetricName)
 # The best-off group has the highest of these and the lowest of the others.
 HIGHER_IS_BETTER = frozenset(METRICS) - {"false_positive_rate", "false_negative_rate"}
-
-DEFAULT_REASONS = (
-    "A factor that matters is missing",
-    "A factor weighs too much",
-    "A factor weighs too little",
-    "The data about this person look wrong",
-    "The decision would be unfair",
-    "Something else",
-)
 
 
 def _exact(value: Any) -> Any:
@@ -97,11 +87,13 @@ class ModelSection(PlanSection):
     LightGBM (``.txt``) file, all read without running code, a ``.joblib`` file
     (only with ``trust = true``: loading it can run any code), or
     ``package.module:object`` (an object, or a function without arguments that
-    returns one).
+    returns one). ``built_by`` names who built it: none of them may sign for a
+    role that approves.
     """
 
     path: str = ""
     name: str = ""
+    built_by: tuple[str, ...] = ()
     version: str = ""
     description: str = ""
     output: Literal["probability", "label"] = "probability"
@@ -371,26 +363,6 @@ class ExplainSection(PlanSection):
                     f"{name} is set, but the plan does not ask for what it is a bar of; expected "
                     "both methods, and faithfulness or stability = true where the bar is theirs"
                 )
-        return self
-
-
-class ReviewSection(PlanSection):
-    """``[review]``: which cases people judge, and how."""
-
-    cases: int = Field(60, ge=1)
-    design: Literal["random", "stratified"] = "random"
-    stratify_by: str | None = None
-    reviewers_per_case: int = Field(1, ge=1)
-    protocol: Literal["blind-first", "open"] = "blind-first"
-    reasons: tuple[str, ...] = Field(DEFAULT_REASONS, min_length=1)
-
-    @model_validator(mode="after")
-    def _strata(self) -> ReviewSection:
-        if (self.design == "stratified") != (self.stratify_by is not None):
-            raise ValueError(
-                f'design = "{self.design}" with stratify_by = {self.stratify_by!r}; expected '
-                'stratify_by exactly when design = "stratified"'
-            )
         return self
 
 

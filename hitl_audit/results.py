@@ -6,6 +6,7 @@ explanations of single cases and the data behind them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ from hitl_audit.errors import InputError, PlanError
 from hitl_audit.evidence import (
     Analyses,
     AuditRecord,
+    CheckNote,
     DataRecord,
     Evidence,
     ExplanationRecord,
@@ -43,8 +45,11 @@ from hitl_audit.performance import Performance, measure_performance
 from hitl_audit.plan import AuditPlan, PlanLock
 from hitl_audit.profiles.loader import Profile
 from hitl_audit.review.oversight import summarise
-from hitl_audit.review.sampling import CaseSample, sample_cases
+from hitl_audit.review.sampling import CaseSample
+from hitl_audit.reviewing import disclosed, draw_cases, how_drawn
 from hitl_audit.training import TrainingRows
+from hitl_audit.what_if.checks import run_checks
+from hitl_audit.what_if_setup import checks_of
 
 __all__ = ["AuditResults", "Progress", "read_results", "read_sample", "run_audit"]
 
@@ -374,13 +379,7 @@ def run_audit(
         for i, criterion in enumerate(plan.criteria)
     )
     past = _history(history, plan) if history is not None else None
-    sample = sample_cases(
-        inputs.X,
-        min(plan.review.cases, len(inputs)),
-        design=plan.review.design,
-        strata=inputs.sensitive[plan.review.stratify_by] if plan.review.stratify_by else None,
-        random_state=plan.seed,
-    )
+    sample = draw_cases(inputs, plan)
     # Thousands of small solves: several BLAS threads only wait for each other.
     with threadpool_limits(1, user_api="blas"):
         made = explanations(inputs, plan, sample, progress)
@@ -396,7 +395,16 @@ def run_audit(
         )
     explained = [e for e in (made.shap, made.lime) if e is not None]
     provenance = (
-        *_provenance(inputs, sample, past, explained, performance_args, fairness_args),
+        *_provenance(
+            inputs,
+            sample,
+            how_drawn(plan),
+            plan.what_if.model_dump(include={"checks"}) if plan.what_if.checks else {},
+            past,
+            explained,
+            performance_args,
+            fairness_args,
+        ),
         *sources(looked_into, inputs, plan, profiles, training),
         *made.sources(inputs, plan),
     )
@@ -470,6 +478,8 @@ def run_audit(
         ledger=None,
         provenance=provenance,
         analyses=looked_into,
+        review_disclosed=disclosed(plan),
+        checks=_checks(inputs, plan),
     )
     progress("done", 1.0)
     return AuditResults(
@@ -477,16 +487,56 @@ def run_audit(
     )
 
 
+def _checks(inputs: AuditInputs, plan: AuditPlan) -> tuple[CheckNote, ...]:
+    """The properties that the plan asks of the model, looked for in every row."""
+    wanted = checks_of(plan)
+    if not wanted:
+        return ()
+    found = run_checks(
+        inputs.predictor.score,
+        inputs.X,
+        wanted,
+        confidence=plan.fairness.confidence,
+        min_rows=plan.fairness.min_group,
+    )
+    return tuple(
+        CheckNote(
+            kind=one.check.kind,
+            feature=plan.label(str(one.check.feature)),
+            n=one.n,
+            violating=one.violating,
+            share=one.share,
+            low=one.low,
+            high=one.high,
+            interval=one.interval,
+            largest=float(one.largest),
+            status=one.status,
+            words=_labelled(one.words, str(one.check.feature), plan),
+        )
+        for one in found
+    )
+
+
+def _labelled(words: str, column: str, plan: AuditPlan) -> str:
+    """A sentence about a column, with the plan's words for it in quotes."""
+    name = plan.label(column)
+    if name == column:
+        return words
+    return re.sub(rf"(?<!\w){re.escape(column)}(?!\w)", lambda _: f"“{name}”", words)
+
+
 def _provenance(
     inputs: AuditInputs,
     sample: CaseSample,
+    how: dict[str, Any],
+    checks: dict[str, Any],
     past: History | None,
     explanations: Iterable[Explanation],
     performance_args: dict[str, Any],
     fairness_args: dict[str, Any],
 ) -> tuple[Provenance, ...]:
     data, seed = inputs.data_digest, sample.random_state
-    drawn = {"n": len(sample.cases), "design": sample.design}
+    drawn = {"n": len(sample.cases), "design": sample.design, **how}
     entries: list[tuple[str, str, dict[str, Any], str, int | None]] = [
         ("performance", "measure_performance", performance_args, data, seed),
         ("fairness", "group_metrics", fairness_args, data, None),
@@ -494,11 +544,13 @@ def _provenance(
         ("findings", "findings.evaluate", {}, data, None),
         ("sample", "sample_cases", drawn, data, seed),
     ]
+    if checks:
+        entries.append(("checks", "what_if.run_checks", checks, data, None))
     if past is not None:
         described = {**fairness_args, "metrics": ["selection_rate"]}
         entries.append(("history", "group_metrics", described, past.digest, None))
     for made in explanations:
-        how = {
+        args = {
             "method": made.method,
             "algorithm": made.algorithm,
             "scale": made.scale,
@@ -506,7 +558,7 @@ def _provenance(
             "n_seeds": made.n_seeds,
         }
         rows = digest_frame(made.data)
-        entries.append((f"explanations.{made.method}", "explain", how, rows, made.random_state))
+        entries.append((f"explanations.{made.method}", "explain", args, rows, made.random_state))
     return tuple(
         Provenance(part, f"hitl_audit.{function}", plain(arguments), digest, seed)
         for part, function, arguments, digest, seed in entries

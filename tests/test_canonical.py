@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from hitl_audit.canonical import (
     canonical_bytes,
+    digest,
     digest_bytes,
     digest_columns,
     digest_file,
     plain,
+    seeded_digests,
     utc_text,
 )
 
@@ -96,3 +98,10 @@ def test_tables_that_differ_do_not_share_a_digest() -> None:
         [("atext", "", [b"xy"])],
     ]
     assert len({digest_columns(t) for t in tables}) == len(tables)
+
+
+@given(st.lists(st.text(), max_size=5), st.integers(-(2**53) + 1, 2**53 - 1))
+def test_seeded_digests_are_those_of_pairs(texts: list[str], seed: int) -> None:
+    hashes = seeded_digests(seed, texts).hex()
+    found = [f"sha256:{hashes[i : i + 64]}" for i in range(0, len(hashes), 64)]
+    assert found == [digest([seed, text]) for text in texts]

@@ -15,6 +15,13 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.i
 EXPECTED = {
     "01_audit": ["INCOMPLETE: valid, but not signed yet by Domain expert, Compliance officer"],
     "03_explanations": ["base + attributions differ from the model's own probability by at most"],
+    "04_review": [
+        "SIMULATED: ",
+        "problems found: ()",
+        "planted errors were caught (simulated)",
+        "Refused: propose: 120 training rows are in the estimation sample",
+        "True",
+    ],
     "05_report": [
         "numbers with an id",
         "hitl_audit.findings.evaluate",

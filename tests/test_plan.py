@@ -88,7 +88,35 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     ),
     "strata without design": (
         HEAD + '[review]\nstratify_by = "race"\n',
-        "expected stratify_by exactly when",
+        "expected stratify_by only with design",
+    ),
+    "design without strata": (
+        HEAD + '[review]\ndesign = "stratified"\n',
+        'design = "stratified" without stratify_by',
+    ),
+    "floor without groups": (
+        HEAD + '[review]\ndesign = "mixture"\nfloor_per_group = 5\n',
+        "floor_per_group = 5 needs stratify_by",
+    ),
+    "no priority": (
+        HEAD + '[review]\ndesign = "mixture"\npriority = []\n',
+        "priority is empty",
+    ),
+    "unknown priority": (
+        HEAD + '[review]\ndesign = "mixture"\npriority = "treshold"\n',
+        'accepted: threshold, .*did you mean "threshold"',
+    ),
+    "reviewer twice": (
+        HEAD + '[[review.reviewers]]\nname = "Ada"\n' + '[[review.reviewers]]\nname = "ada "\n',
+        "reviewers names somebody twice",
+    ),
+    "too few reviewers": (
+        HEAD + '[review]\nreviewers_per_case = 2\n[[review.reviewers]]\nname = "Ada"\n',
+        "reviewers_per_case = 2, but reviewers names 1",
+    ),
+    "unknown condition": (
+        HEAD + '[[review.escalations]]\ncondition = "conflict"\nrole = "officer"\n',
+        "condition is 'conflict'; accepted: low confidence",
     ),
     "unknown design": (
         HEAD + '[review]\ndesign = "handpicked"\n',

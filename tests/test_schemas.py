@@ -25,7 +25,7 @@ def write_schema() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["evidence.v1", "judgment.v1", "plan-lock.v1", "sample.v1"])
+@pytest.mark.parametrize("name", ["evidence.v1", "event.v1", "plan-lock.v1", "sample.v1"])
 def test_schemas_are_those_of_the_types(name: str) -> None:
     found = (SCHEMAS / f"{name}.json").read_text(encoding="utf-8")
     assert found == write_schema().text(name), "renew them: python tools/write_schema.py"
@@ -42,14 +42,14 @@ def judgment() -> dict[str, Any]:
         phase="blind",
         answer="favorable",
         reasons=(),
-        rationale="",
+        rationale="because",
         shown=("case",),
         model_digest="sha256:0",
         plan_digest="sha256:1",
         at="2026-03-02T09:00:00.000000Z",
         seconds=3.0,
     )
-    found: dict[str, Any] = json.loads(event.body())
+    found: dict[str, Any] = json.loads(event.seal(lambda: bytes(16)).body)
     return found
 
 
@@ -61,7 +61,7 @@ def judgment() -> dict[str, Any]:
         ("sample.v1", "results/sample.json"),
         ("plan-lock.v1", "plan.lock.json"),
         ("manifest.v1", "manifest.json"),
-        ("judgment.v1", None),
+        ("event.v1", None),
     ],
 )
 def test_files_follow_their_schema(name: str, file: str | None, mortgage_folder: Path) -> None:

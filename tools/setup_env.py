@@ -30,6 +30,8 @@ PROGRAMS = {
     "pdftotext": "poppler-utils",
     "qpdf": "qpdf",
 }
+# Server program that Debian keeps off the PATH -> Debian package.
+SERVERS = {"usr/lib/postgresql/*/bin/initdb": "postgresql"}
 # Shared library -> Debian package: what the browser's driver loads.
 LIBRARIES = {"libatomic.so.1": "libatomic1"}
 
@@ -79,6 +81,11 @@ def loads(library: str) -> bool:
 
 def system_programs() -> None:
     absent = [packages for name, packages in PROGRAMS.items() if not shutil.which(name)]
+    absent += [
+        package
+        for pattern, package in SERVERS.items()
+        if not any(Path("/").glob(pattern)) and not shutil.which(Path(pattern).name)
+    ]
     absent += [package for name, package in LIBRARIES.items() if not loads(name)]
     missing = sorted({package for packages in absent for package in packages.split()})
     if not missing:

@@ -18,7 +18,7 @@ from hitl_audit.booster_model import LightGBMClassifier, LightGBMRegressor
 from hitl_audit.errors import ExplanationError
 from hitl_audit.explanations.model_output import unseen_categories_allowed
 
-__all__ = ["Encoding", "read_encoding", "source_columns", "text_columns"]
+__all__ = ["Encoding", "column_positions", "read_encoding", "source_columns", "text_columns"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -107,7 +107,7 @@ def text_columns(model: Any) -> list[str]:
     for _, part, columns in model.transformers_:
         first = part.steps[0][1] if isinstance(part, Pipeline) else part
         if isinstance(first, CountVectorizer | HashingVectorizer):
-            found += [str(seen[i]) for i in _positions(columns, [str(c) for c in seen])]
+            found += [str(seen[i]) for i in column_positions(columns, [str(c) for c in seen])]
     return found
 
 
@@ -227,7 +227,7 @@ def _source_of_column_transformer(step: Any, names: Sequence[str]) -> list[int]:
     for name, part, columns in step.transformers_:
         if isinstance(part, str) and part == "drop":
             continue
-        chosen = _positions(columns, seen)
+        chosen = column_positions(columns, seen)
         if not chosen:
             continue
         local = source_columns(part, [seen[i] for i in chosen])
@@ -241,7 +241,8 @@ def _source_of_column_transformer(step: Any, names: Sequence[str]) -> list[int]:
     return [source[o] for o in sorted(source)]
 
 
-def _positions(columns: Any, names: Sequence[str]) -> list[int]:
+def column_positions(columns: Any, names: Sequence[str]) -> list[int]:
+    """The positions of a ColumnTransformer's columns (names, places, a slice or a mask)."""
     if isinstance(columns, slice):
         if isinstance(columns.start, str) or isinstance(columns.stop, str):
             # scikit-learn's slices of names include the last one.
@@ -280,7 +281,7 @@ def _test(encoding: Encoding, frame: pd.DataFrame) -> None:
         for k, name in enumerate(names):
             own = places.copy()
             own[k * n : (k + 1) * n] = np.roll(np.arange(n), 1)
-            worlds[name] = rows[name].array.take(own)
+            worlds[name] = pd.Series(rows[name].array.take(own), dtype=rows[name].dtype)
         after = encoding.transform(worlds).reshape(len(names), *before.shape)
         for j, (name, found) in enumerate(zip(names, after, strict=True), start):
             others = np.flatnonzero((found != before).any(axis=0) & (encoding.source != j))

@@ -170,7 +170,10 @@ class Coding:
         for j, name in enumerate(self.columns):
             code, dtype = codes[:, j], self.dtypes[name]
             if name in self.values:
-                columns[name] = self.values[name].array.take(code.astype(np.intp))
+                # Typed, or pandas would take texts of type object for its own type of texts, and
+                # None for NaN: encoders tell them apart.
+                taken = self.values[name].array.take(code.astype(np.intp))
+                columns[name] = pd.Series(taken, dtype=dtype)
             elif pd.api.types.is_integer_dtype(dtype):
                 columns[name] = pd.Series(np.rint(code)).astype(dtype).array
             else:

@@ -22,9 +22,14 @@ from hitl_audit.report.gap_sections import gaps_section
 from hitl_audit.report.glossary import glossary_section
 from hitl_audit.report.measure_sections import fairness_section, performance_section
 from hitl_audit.report.numbering import numbered
+from hitl_audit.report.oversight_sections import (
+    overrides_section,
+    oversight_section,
+    what_if_section,
+)
 from hitl_audit.report.page_one import page_one
 from hitl_audit.report.profile_section import profiles_section
-from hitl_audit.report.reason_sections import explanations_section, oversight_section, trust_section
+from hitl_audit.report.reason_sections import explanations_section, trust_section
 from hitl_audit.report.search_sections import (
     alternatives_section,
     errors_section,
@@ -69,6 +74,8 @@ def _composed(evidence: Evidence, identity: str, generated: str) -> Report:
         explanations_section(evidence),
         trust_section(evidence),
         oversight_section(evidence),
+        overrides_section(evidence),
+        *((what_if_section(evidence),) if evidence.review.what_if.edits or evidence.checks else ()),
         thresholds_section(evidence),
         alternatives_section(evidence),
         *((since,) if since else ()),

@@ -13,6 +13,7 @@ from typing import Literal
 from hitl_audit.charts import Chart
 
 __all__ = [
+    "Align",
     "Block",
     "Facts",
     "Figure",

@@ -60,11 +60,23 @@ def page_one(evidence: Evidence) -> tuple[Block, ...]:
         Heading("Three things to know"),
         Points(_three_things(evidence), numbered=True),
         Heading("What people said"),
-        Paragraph(sentence(evidence.oversight.words)),
+        Paragraph(_people_said(evidence)),
         Heading("What this document does not cover"),
         Points(not_covered(evidence)[:3]),
     ]
     return tuple(blocks)
+
+
+def _people_said(evidence: Evidence) -> str:
+    """The judgments in a sentence or two, and what is still to be decided."""
+    words = sentence(evidence.oversight.words)
+    waiting = len(evidence.review.escalations.unresolved)
+    if waiting:
+        words += (
+            f" {waiting} escalation{'s are' if waiting > 1 else ' is'} not resolved: until then no "
+            "clean opinion is given."
+        )
+    return words
 
 
 def _tally(evidence: Evidence) -> str:

@@ -1,4 +1,4 @@
-"""The sections on reasons and people: explanations, trust in them, human oversight."""
+"""The sections on reasons: explanations, and how far they can be trusted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from hitl_audit.charts import Chart, Series
 from hitl_audit.evidence import Evidence, ExplanationRecord, QualityMeasure
 from hitl_audit.explanations.trust.faithfulness import FAITHFULNESS_MEASURES
 from hitl_audit.explanations.trust.stability import STABILITY_MEASURES
-from hitl_audit.findings import percent
 from hitl_audit.report.document import (
     Block,
     Figure,
@@ -20,7 +19,6 @@ from hitl_audit.report.document import (
     Table,
 )
 from hitl_audit.report.wording import (
-    interval,
     interval_name,
     interval_numbers,
     label,
@@ -31,7 +29,7 @@ from hitl_audit.report.wording import (
     small_number,
 )
 
-__all__ = ["explanations_section", "oversight_section", "trust_section"]
+__all__ = ["explanations_section", "trust_section"]
 
 TOP_FEATURES = 10
 TABLE_FEATURES = 50  # all of them are in the evidence
@@ -255,63 +253,3 @@ def _quality_by_group(evidence: Evidence) -> list[Block]:
             ("left", "left", "left", "left", "right", "right", "right"),
         ),
     ]
-
-
-def oversight_section(evidence: Evidence) -> Section:
-    """What people judged."""
-    seen = evidence.oversight
-    blocks: list[Block] = [Paragraph(sentence(seen.words))]
-    if seen.any_simulated:
-        blocks.insert(
-            0,
-            Note(
-                "These judgments were made by a program for demonstration. They say nothing about "
-                "what people think of the model.",
-                "warning",
-            ),
-        )
-    if seen.judged:
-        blocks.append(
-            Table(
-                "Judgments recorded",
-                ("What", "n", "Value", interval_name(evidence)),
-                (
-                    ("Cases drawn for review", str(seen.sampled), "", ""),
-                    ("Cases judged", str(seen.judged), "", ""),
-                    ("Reviewers", str(seen.reviewers), "", ""),
-                    *((f"Verdict: {name}", str(count), "", "") for name, count in seen.verdicts),
-                    ("Corrections", str(seen.corrections), "", ""),
-                    (
-                        "Cases in which every reviewer agreed with the model",
-                        str(seen.agreement.n),
-                        percent(seen.agreement.value),
-                        interval(seen.agreement.low, seen.agreement.high),
-                    ),
-                    (
-                        "Cases in which every answer given before seeing the model equals the "
-                        "model's (without “not sure”)",
-                        str(seen.blind_agreement.n),
-                        percent(seen.blind_agreement.value),
-                        interval(seen.blind_agreement.low, seen.blind_agreement.high),
-                    ),
-                ),
-                ("left", "right", "right", "right"),
-            )
-        )
-        if seen.reasons:
-            blocks.append(
-                Table(
-                    "Reasons given for disagreeing",
-                    ("Reason", "Times"),
-                    tuple((reason, str(count)) for reason, count in seen.reasons),
-                    ("left", "right"),
-                )
-            )
-        if seen.judged < seen.sampled:
-            blocks.append(
-                Note(
-                    f"{seen.sampled - seen.judged} of {seen.sampled} drawn cases are not judged "
-                    "yet. The shares above are about the judged ones; the others may differ."
-                )
-            )
-    return Section("oversight", "Human oversight", tuple(blocks))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hitl_audit.canonical import utc_text
+from hitl_audit.canonical import digest_file, utc_text
 from hitl_audit.compare import compare_audits
+from hitl_audit.dossier import Dossier
 from hitl_audit.errors import ReportError, SigningError, did_you_mean
 from hitl_audit.evidence import Evidence, read_evidence
 from hitl_audit.files import write_atomically
@@ -22,10 +23,15 @@ from hitl_audit.report.frame_sections import statement
 from hitl_audit.report.html import render_html
 from hitl_audit.report.numbering import NumberList
 from hitl_audit.report.pdf import Attachment, render_pdf
+from hitl_audit.signing.assurance import OFFLINE, Assurance
+from hitl_audit.signing.attestations import ENVELOPES
+from hitl_audit.signing.contents import attachments
+from hitl_audit.signing.detached import MANIFEST_SIGNATURE
+from hitl_audit.signing.document import SignedDocumentFiles, sign_document
 from hitl_audit.signing.keys import SigningKey
-from hitl_audit.signing.pdf import FieldState, sign_pdf, signature_fields
+from hitl_audit.signing.pdf import FieldState, signature_fields
 
-__all__ = ["AuditReport", "render"]
+__all__ = ["AuditReport", "companions", "render", "role_of", "sign_report", "write_signed"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ class AuditReport:
         manifest: digests of what belongs together.
         plan: the plan as written.
         lock: its registration.
+        signed_files: what signing put beside the document: envelopes, and
+            signatures of the manifest, by file name.
     """
 
     document: Report
@@ -51,36 +59,40 @@ class AuditReport:
     plan: bytes
     lock: bytes
     numbers: bytes = b""
+    signed_files: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def signatures(self) -> tuple[FieldState, ...]:
         """The places for signatures, in order, and which are signed."""
         return signature_fields(self.pdf)
 
-    def sign(self, key: SigningKey, *, role: str, signed_at: datetime | None = None) -> AuditReport:
+    def sign(
+        self,
+        key: SigningKey,
+        *,
+        role: str,
+        signed_at: datetime | None = None,
+        assurance: Assurance = OFFLINE,
+    ) -> AuditReport:
         """Sign for a role of the plan.
 
         Args:
             key: the signer's key.
             role: as written in the plan, for example ``"data scientist"``.
             signed_at: claimed time, by default now.
+            assurance: with a timestamp or revocation data; by default neither.
 
         Returns:
             The report with the signature; this one is unchanged.
 
         Raises:
-            SigningError: the role has no place, has signed, or may not sign yet.
+            SigningError: the role has no place, has signed, or may not sign yet,
+                or this person may not sign for it.
         """
         moment = signed_at or datetime.now(UTC)
-        pdf = sign_report(
-            self.pdf,
-            key,
-            self.plan_roles,
-            read_evidence(self.evidence),
-            role=role,
-            signed_at=moment,
-        )
-        return replace(self, pdf=pdf)
+        signed = sign_report(self.pdf, key, role=role, signed_at=moment, assurance=assurance)
+        files = {**self.signed_files, **signed.files}
+        return replace(self, pdf=signed.pdf, signed_files=files)
 
     @property
     def plan_roles(self) -> tuple[Role, ...]:
@@ -112,10 +124,10 @@ class AuditReport:
             "numbers.json": self.numbers,
             "report.html": self.html,
             "manifest.json": self.manifest,
-            "report.pdf": self.pdf,  # last: it is there only when everything is
         }
         for name, data in files.items():
             write_atomically(target / name, data)
+        write_signed(target, SignedDocumentFiles(self.pdf, self.signed_files), replace=True)
         return report
 
     def _refuse_to_lose_signatures(self, path: Path) -> None:
@@ -146,16 +158,31 @@ class AuditReport:
 def sign_report(
     pdf: bytes,
     key: SigningKey,
-    roles: Sequence[Role],
-    evidence: Evidence,
     *,
     role: str,
     signed_at: datetime,
-) -> bytes:
+    assurance: Assurance = OFFLINE,
+) -> SignedDocumentFiles:
     """Sign a report's PDF for a role, with the statement printed at its place.
 
     Raises:
-        SigningError: the plan has no such role, or it has signed, or may not sign yet.
+        SigningError: the plan has no such role, or it has signed, or may not
+            sign yet, or this person may not sign for it.
+        InputError: the report's evidence cannot be used.
+    """
+    inside = attachments(pdf)
+    found = role_of(AuditPlan.from_toml(inside["audit.toml"]).roles, role)
+    said = statement(found.signs, read_evidence(inside["evidence.json"]))
+    return sign_document(
+        pdf, key, field=found.field, reason=said, signed_at=signed_at, assurance=assurance
+    )
+
+
+def role_of(roles: Sequence[Role], role: str) -> Role:
+    """Find a role of the plan by its words.
+
+    Raises:
+        SigningError: the plan has no such role.
     """
     found = [r for r in roles if r.field == role_field(role)]
     if not found:
@@ -163,8 +190,54 @@ def sign_report(
         raise SigningError(
             f'role is "{role}"; accepted: {", ".join(names)}{did_you_mean(role, names)}'
         )
-    said = statement(found[0].signs, evidence)
-    return sign_pdf(pdf, key, field=found[0].field, reason=said, signed_at=signed_at)
+    return found[0]
+
+
+def write_signed(folder: Path, signed: SignedDocumentFiles, *, replace: bool = False) -> None:
+    """Write a signed PDF and what belongs beside it.
+
+    Args:
+        folder: the audit folder.
+        signed: what was signed.
+        replace: remove what another report's signers left there.
+    """
+    if replace:
+        for path in sorted(folder.iterdir()):
+            stale = path.name in ENVELOPES or MANIFEST_SIGNATURE.fullmatch(path.name)
+            if stale and path.name not in signed.files:
+                path.unlink()
+    # The PDF first: signatures of the manifest without one in the PDF would be wrong.
+    write_atomically(folder / "report.pdf", signed.pdf)
+    for name, data in signed.files.items():
+        write_atomically(folder / name, data)
+
+
+def companions(dossier: Dossier, plan: AuditPlan) -> tuple[ManifestFile, ...]:
+    """The files of an audit folder that stay at home, for the manifest.
+
+    These are the results with rows of people, the model's file where it lies in
+    the folder, and the choice of an alternative. The judgments are left out:
+    they grow, and the manifest's checkpoint stands for them.
+    """
+    return tuple(
+        ManifestFile(
+            path.relative_to(dossier.folder).as_posix(),
+            digest_file(path).removeprefix("sha256:"),
+            path.stat().st_size,
+            attached=False,
+        )
+        for path in _companions(dossier, plan)
+    )
+
+
+def _companions(dossier: Dossier, plan: AuditPlan) -> Iterator[Path]:
+    home = dossier.folder.resolve()
+    named = [*sorted(dossier.results_path.glob("*")), dossier.choice_path]
+    if plan.model.path:
+        named.append(dossier.folder / plan.model.path)
+    for path in named:
+        if path.is_file() and path.resolve().is_relative_to(home):
+            yield dossier.folder / path.resolve().relative_to(home)
 
 
 def render(
@@ -173,6 +246,7 @@ def render(
     plan: AuditPlan,
     lock: PlanLock,
     now: datetime,
+    beside: Sequence[ManifestFile] = (),
     since: Evidence | None = None,
 ) -> AuditReport:
     """Make the document in all its forms from evidence.
@@ -182,6 +256,7 @@ def render(
             to be published are taken out first (``publication.publish``).
         plan: the registered plan.
         lock: its registration.
+        beside: files that belong to the document and stay at home (:func:`companions`).
         since: of an earlier audit; the document then says what moved since.
         now: when the document is made; the same evidence, plan and time give
             the same bytes.
@@ -212,6 +287,7 @@ def render(
             ManifestFile.of("audit.toml", plan.source, attached=True),
             ManifestFile.of("plan.lock.json", lock_bytes, attached=True),
             ManifestFile.of("report.html", html, attached=False),
+            *beside,
         ),
         ledger=SignedCheckpoint(
             evidence.ledger.size,

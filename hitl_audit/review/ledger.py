@@ -1,67 +1,61 @@
-"""The judgment ledger: one append-only SQLite file that shows every alteration.
+"""The ledger of a review: an append-only record that shows every alteration.
 
-Each event is stored as the RFC 8785 bytes it was recorded with. Its leaf is
-``SHA-256(0x00 || body)`` and its link is ``SHA-256(previous link || leaf)``, so
-an altered, missing or inserted event breaks the chain at a place that can be
-named. A chain alone cannot show a cut tail or a complete rewrite; a
+Each event is stored as the RFC 8785 bytes it was recorded with, chained to the
+one before. A chain alone cannot show a cut tail or a complete rewrite; a
 :class:`Checkpoint` (size and RFC 6962 Merkle root) kept elsewhere, for example
-inside a signed document, does.
+inside a signed document, does. :mod:`~hitl_audit.review.integrity` says how.
 
-Several processes may append at once. An append that returned is on the disk.
+A ledger is one SQLite file, or a PostgreSQL database for teams. Several
+processes may append at once. An append that returned is on the disk. Triggers
+in the database refuse edits and deletions; whoever may drop them can still
+alter it, and :meth:`Ledger.verify` says what was done.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, fields
+import secrets
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from hitl_audit.canonical import Digest, sha256
+import rfc8785
+
+from hitl_audit.canonical import Digest, utc_text
 from hitl_audit.errors import LedgerError
-from hitl_audit.review.judgment import ANSWERS, FORMAT, SHOWN, Judgment, problems_of
+from hitl_audit.review.event import Event, Opening, Sealed, event_kinds, read_event, unknown
+from hitl_audit.review.integrity import (
+    Checkpoint,
+    Openings,
+    Row,
+    chain_link,
+    chain_problems,
+    checkpoint_of,
+    checkpoint_problems,
+    content_problems,
+    leaves_of,
+)
+from hitl_audit.review.judgment import Judgment
+from hitl_audit.review.merkle import (
+    ConsistencyProof,
+    InclusionProof,
+    consistency_path,
+    digest_text,
+    inclusion_path,
+    leaf_hash,
+)
+from hitl_audit.review.records import Redaction
+from hitl_audit.review.references import Recorded, reference_problems
 
 if TYPE_CHECKING:
     import pandas as pd
+    import sqlalchemy as sa
 
-__all__ = [
-    "ANSWERS",
-    "FORMAT",
-    "SHOWN",
-    "Checkpoint",
-    "Judgment",
-    "Ledger",
-    "Receipt",
-    "leaf_hash",
-    "merkle_root",
-]
+    from hitl_audit.review.store import Store
 
-_APPLICATION_ID = 0x48495452  # "HITR": a file of ours says so in its SQLite header
-_VERSION = 1
-_GENESIS = bytes(32)
-_BUSY_SECONDS = 30.0
-
-_GUARDS = {
-    "no_update": """CREATE TRIGGER no_update BEFORE UPDATE ON judgment
-        BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: no event is ever edited'); END""",
-    "no_delete": """CREATE TRIGGER no_delete BEFORE DELETE ON judgment
-        BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: no event is ever deleted'); END""",
-    "no_gap": """CREATE TRIGGER no_gap BEFORE INSERT ON judgment
-        WHEN NEW.seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM judgment)
-        BEGIN SELECT RAISE(ABORT, 'the ledger has no gaps: events are numbered one by one'); END""",
-    # INSERT OR REPLACE deletes the old row without firing delete triggers.
-    "no_replace": """CREATE TRIGGER no_replace BEFORE INSERT ON judgment
-        WHEN EXISTS (SELECT 1 FROM judgment WHERE event_id = NEW.event_id)
-        BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: no event is replaced'); END""",
-}
-_TABLE = """CREATE TABLE judgment (
-    seq INTEGER PRIMARY KEY,
-    event_id TEXT NOT NULL UNIQUE,
-    body BLOB NOT NULL,
-    link BLOB NOT NULL
-) STRICT"""
+__all__ = ["Checkpoint", "Judgment", "Ledger", "Numbered", "Receipt", "same_event"]
 
 
 @dataclass(frozen=True)
@@ -81,317 +75,379 @@ class Receipt:
     link: Digest
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """What the ledger held at one moment, in three values to be signed.
+class Numbered(NamedTuple):
+    """An event with its number in the ledger, from 1."""
 
-    Attributes:
-        size: number of events.
-        root: RFC 6962 Merkle tree hash over the bodies of all events.
-        chain_head: the last link of the hash chain.
-    """
-
-    size: int
-    root: Digest
-    chain_head: Digest
-    format: str = "hitl-audit/checkpoint/v1"
+    seq: int
+    event: Event
 
 
 class Ledger:
-    """An append-only file of judgments.
+    """An append-only record of a review.
 
     Args:
-        path: the SQLite file; made if it does not exist.
-        read_only: never write, and refuse a file that does not exist.
+        path_or_url: a SQLite file, made if it does not exist, or the URL of a
+            PostgreSQL database, ``postgresql://user:password@host/database``.
+            ``?schema=…`` keeps several ledgers in one database; with
+            ``sslmode=verify-full`` the server's certificate is checked.
+        read_only: never write, and refuse a ledger that does not exist.
+        salts: source of 16 or more random bytes per call.
+
+    Attributes:
+        url: where the ledger is, without a password.
 
     Raises:
-        LedgerError: the file is something else, of another version, or cannot
+        LedgerError: there is something else, of another version, or it cannot
             be opened.
+        MissingDependencyError: a PostgreSQL URL without its driver.
     """
 
-    def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
-        self.path = Path(path)
-        self._read_only = read_only
-        if read_only and not self.path.is_file():
-            raise LedgerError(f"ledger: there is no file {self.path}")
-        with self._connection() as db:
-            if not read_only and _is_blank(db):
-                _create(db)
-            _check_header(db, self.path)
+    def __init__(
+        self,
+        path_or_url: str | Path,
+        *,
+        read_only: bool = False,
+        salts: Callable[[], bytes] = lambda: secrets.token_bytes(16),
+    ) -> None:
+        self._store = _open(path_or_url, read_only)
+        self._salts = salts
+        self.url = self._store.url
 
-    def append(self, judgment: Judgment) -> Receipt:
+    @property
+    def path(self) -> Path:
+        """The SQLite file.
+
+        Raises:
+            LedgerError: the ledger is in PostgreSQL.
+        """
+        path = self._store.path
+        if path is None:
+            raise LedgerError(f"ledger: {self.url} is in PostgreSQL, it has no file")
+        return path
+
+    # ------------------------------------------------------------ writing
+
+    def append(self, event: Event) -> Receipt:
         """Record one event; the same event again returns the same receipt.
 
         Raises:
             LedgerError: the event is not valid, its id is taken by another
-                event, or it corrects what it may not.
+                event, or it refers to what it may not.
         """
-        problems = problems_of(judgment)
-        if problems:
-            raise LedgerError("\n".join(f"judgment: {problem}" for problem in problems))
-        body = judgment.body()
-        with self._connection() as db:
-            # Taking the write lock before reading: a deferred transaction
-            # would lose the race for the next number under WAL.
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                receipt = _append(db, judgment, body)
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
-        return receipt
+        return self.append_all([event])[0]
 
-    def find(self, event_id: str) -> tuple[Receipt, Judgment] | None:
+    def append_all(self, events: Iterable[Event]) -> tuple[Receipt, ...]:
+        """Record events in order, all of them or none.
+
+        Raises:
+            LedgerError: as :meth:`append`; nothing was recorded.
+        """
+        sealed = [(event, _sealed(event, self._salts)) for event in events]
+        receipts = []
+        with self._store.writing() as db:
+            tail = self._store.tail(db)
+            known = self._store.named(db, [event.event_id for event, _ in sealed])
+            for event, seal in sealed:
+                row = known.get(event.event_id)
+                if row is not None:
+                    _check_same(self._event(db, row), row, event)
+                else:
+                    row = self._insert(db, event, seal, tail)
+                    tail, known[row.event_id] = (row.seq, row.link), row
+                receipts.append(_receipt(row))
+        if any(isinstance(event, Redaction) for event, _ in sealed):
+            self.forget()
+        return tuple(receipts)
+
+    def redact(
+        self,
+        event_id: str,
+        fields: Sequence[str],
+        *,
+        by: str,
+        reason: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        redaction_id: str | None = None,
+    ) -> Receipt:
+        """Destroy words of a recorded event for good; every hash stays as it was.
+
+        The words go from the table, from the file and from its write-ahead
+        log. Backups, and with PostgreSQL the server's own archive of its log,
+        are beyond this program's reach.
+
+        Args:
+            event_id: the event.
+            fields: names of its redactable fields.
+            by, reason: who asks, and on what ground; they are recorded.
+            now: the clock.
+            redaction_id: id of the redaction itself.
+
+        Raises:
+            LedgerError: no such event, or fields that hold no words.
+        """
+        found = self.find(event_id)
+        if found is None:
+            raise LedgerError(f"redaction: redacts names {event_id}, which is not recorded")
+        return self.append(
+            Redaction(
+                event_id=redaction_id or str(uuid.uuid4()),
+                at=utc_text(now()),
+                plan_digest=found[1].plan_digest,
+                model_digest=found[1].model_digest,
+                redacts=event_id,
+                fields=tuple(fields),
+                by=by,
+                reason=reason,
+            )
+        )
+
+    def forget(self) -> None:
+        """Clear deleted words from the database's files; :meth:`redact` does so itself.
+
+        Raises:
+            LedgerError: another program keeps them in use; call again later.
+        """
+        self._store.forget()
+
+    def close(self) -> None:
+        """Give back what is kept open between appends; the ledger stays usable.
+
+        With every program done, a SQLite ledger is whole in its one file.
+        :meth:`checkpoint` does so itself, and so does the end of the program.
+        """
+        self._store.close()
+
+    # ------------------------------------------------------------ reading
+
+    def find(self, event_id: str) -> tuple[Receipt, Event] | None:
         """The recorded event with this id and its receipt, or ``None``."""
-        with self._connection() as db:
-            row = db.execute(
-                "SELECT seq, event_id, body, link FROM judgment WHERE event_id = ?", (event_id,)
-            ).fetchone()
-        return None if row is None else (_receipt(*row), Judgment.from_body(row[2]))
+        with self._store.reading() as db:
+            row = self._store.named(db, [event_id]).get(event_id)
+            return None if row is None else (_receipt(row), self._event(db, row))
 
-    def judgments(self, *, after: int = 0) -> tuple[Judgment, ...]:
+    def numbered(self, *, after: int = 0) -> tuple[Numbered, ...]:
         """All events in the order of recording, or those numbered above ``after``.
+
+        Whoever follows a ledger passes the last number seen.
 
         Raises:
             LedgerError: a body cannot be read; :meth:`verify` says more.
         """
-        with self._connection() as db:
-            rows = db.execute(
-                "SELECT seq, body FROM judgment WHERE seq > ? ORDER BY seq", (after,)
-            ).fetchall()
-        events = []
-        for seq, body in rows:
-            try:
-                events.append(Judgment.from_body(body))
-            except LedgerError as error:
-                raise LedgerError(f"ledger: event {seq}: {error}") from None
-        return tuple(events)
+        with self._store.reading() as db:
+            rows = self._store.rows(db, after=after)
+            openings = self._store.openings(db, after=after)
+        return tuple(Numbered(row.seq, _read(row, openings.get(row.seq, {}))) for row in rows)
 
-    def frame(self) -> pd.DataFrame:
-        """All events as a DataFrame, one row each, numbered from 1 in ``seq``."""
-        import pandas as pd
+    def events(self, *, after: int = 0) -> tuple[Event, ...]:
+        """The events of :meth:`numbered` without their numbers."""
+        return tuple(event for _, event in self.numbered(after=after))
 
-        names = [f.name for f in fields(Judgment)]
-        rows = [asdict(judgment) for judgment in self.judgments()]
-        frame = pd.DataFrame(rows, columns=names)
-        frame.insert(0, "seq", range(1, len(rows) + 1))
-        return frame
+    def judgments(self, *, after: int = 0) -> tuple[Judgment, ...]:
+        """The judgments among :meth:`events`, withdrawn and corrected ones included.
+
+        ``after`` is a number of :meth:`numbered`, in which other events count too.
+        """
+        return tuple(event for event in self.events(after=after) if isinstance(event, Judgment))
+
+    def frame(self, kind: str | None = "judgment") -> pd.DataFrame:
+        """Events of one kind as a DataFrame, or all kinds (``None``) with all their fields.
+
+        One row per event; ``seq`` is its number in the ledger. Fields that a
+        kind does not have are missing.
+
+        Raises:
+            LedgerError: there is no such kind.
+        """
+        from hitl_audit.review.frames import events_frame
+
+        if kind is not None and kind not in event_kinds():
+            raise LedgerError(f"ledger: {unknown('kind', kind, event_kinds())}")
+        return events_frame(self.numbered(), kind)
+
+    # ---------------------------------------------------------- integrity
 
     def checkpoint(self) -> Checkpoint:
         """Size, Merkle root and chain head of the ledger as it is now.
 
+        It vouches for events and their order, not for the words that can be
+        redacted; :meth:`verify` looks at those too.
+
         Raises:
-            LedgerError: the ledger is damaged; a damaged ledger is not vouched for.
+            LedgerError: the chain is broken or a guard is gone; a damaged
+                ledger is not vouched for.
         """
-        rows, guards = self._rows()
-        problems = _verify(rows, guards)
+        with self._store.reading() as db:
+            rows, guards = self._store.rows(db), self._store.removed_guards(db)
+        leaves = leaves_of(rows)
+        problems = [*_guard_problems(guards), *chain_problems(rows, leaves)]
         if problems:
             raise LedgerError("ledger: damaged, no checkpoint: " + "; ".join(problems))
-        return _checkpoint(rows)
+        self.close()  # so that the file is whole when the checkpoint is published with it
+        return checkpoint_of(rows, leaves)
 
-    def verify(self) -> tuple[str, ...]:
-        """Problems in words, each naming its event; empty if the chain is intact."""
-        try:
-            return _verify(*self._rows())
-        except LedgerError as error:
-            return (str(error),)
+    def verify(self, checkpoint: Checkpoint | None = None) -> tuple[str, ...]:
+        """Problems in words, each naming its event; empty if everything is intact.
 
-    def verify_against(self, checkpoint: Checkpoint) -> tuple[str, ...]:
-        """Problems of :meth:`verify`, and what differs from an earlier checkpoint.
-
-        Events recorded after the checkpoint are no problem.
+        Args:
+            checkpoint: an earlier one, kept elsewhere. Without it, a cut tail
+                and a complete rewrite cannot show. Events recorded later are
+                no problem.
         """
         try:
-            rows, guards = self._rows()
+            rows, openings, guards = self._everything()
         except LedgerError as error:
             return (str(error),)
-        problems = list(_verify(rows, guards))
-        size = checkpoint.size
-        if len(rows) < size:
-            problems.append(
-                f"the checkpoint vouches for {size} events, the ledger has {len(rows)}: "
-                f"{size - len(rows)} were removed"
-            )
-            return tuple(problems)
-        then = _checkpoint(rows[:size])
-        if then.root != checkpoint.root or then.chain_head != checkpoint.chain_head:
-            problems.append(
-                f"the first {size} events are not the ones the checkpoint vouches for: "
-                "the ledger was rewritten after the checkpoint"
-            )
+        chain = chain_problems(rows)
+        problems = [*_guard_problems(guards), *chain, *content_problems(rows, openings)]
+        if checkpoint is not None:
+            problems += checkpoint_problems(rows, checkpoint, chained=not chain)
         return tuple(problems)
 
-    def _rows(self) -> tuple[list[_Row], set[str]]:
-        with self._connection() as db:
-            rows = db.execute("SELECT seq, event_id, body, link FROM judgment ORDER BY seq")
-            return rows.fetchall(), {
-                name
-                for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
-            }
+    def verify_against(self, checkpoint: Checkpoint) -> tuple[str, ...]:
+        """Problems of :meth:`verify`, and what differs from an earlier checkpoint."""
+        return self.verify(checkpoint)
 
-    def _mode(self) -> str:
-        if not self._read_only:
-            return "mode=rwc"
-        # A plain reader of a WAL database writes index files beside it. With
-        # nothing waiting in the WAL the file is whole and can be read as it lies,
-        # also from a disk that cannot be written.
-        wal = self.path.with_name(f"{self.path.name}-wal")
-        waiting = wal.is_file() and wal.stat().st_size > 0
-        return "mode=ro" if waiting else "mode=ro&immutable=1"
+    def inclusion_proof(self, seq: int, *, size: int | None = None) -> InclusionProof:
+        """Proof that event ``seq`` is among the first ``size`` events (default: all).
 
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        # One connection per operation: no state to share between threads or
-        # kernels, and with nobody connected the file is whole without its WAL.
-        try:
-            with closing(
-                sqlite3.connect(
-                    f"{self.path.absolute().as_uri()}?{self._mode()}",
-                    uri=True,
-                    timeout=_BUSY_SECONDS,
-                    isolation_level=None,
-                )
-            ) as db:
-                db.execute("PRAGMA synchronous = FULL")
-                yield db
-        except sqlite3.Error as error:
-            raise LedgerError(f"ledger {self.path}: {error}") from error
-
-
-_Row = tuple[int, str, bytes, bytes]
-
-
-def leaf_hash(body: bytes) -> bytes:
-    """RFC 6962 section 2.1: ``SHA-256(0x00 || body)``."""
-    return sha256(b"\x00" + body)
-
-
-def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """RFC 6962 section 2.1: the Merkle tree hash over leaf hashes.
-
-    Going up level by level and moving an odd last node up unchanged gives the
-    tree of the RFC, which splits at the largest power of two.
-    """
-    if not leaves:
-        return sha256(b"")
-    level = list(leaves)
-    while len(level) > 1:
-        level = [
-            sha256(b"\x01" + level[i] + level[i + 1]) if i + 1 < len(level) else level[i]
-            for i in range(0, len(level), 2)
-        ]
-    return level[0]
-
-
-def _digest(raw: bytes) -> Digest:
-    return Digest("sha256:" + raw.hex())
-
-
-def _receipt(seq: int, event_id: str, body: bytes, link: bytes) -> Receipt:
-    return Receipt(seq, event_id, _digest(leaf_hash(body)), _digest(link))
-
-
-def _checkpoint(rows: Sequence[_Row]) -> Checkpoint:
-    root = merkle_root([leaf_hash(body) for _, _, body, _ in rows])
-    return Checkpoint(len(rows), _digest(root), _digest(rows[-1][3] if rows else _GENESIS))
-
-
-def _is_blank(db: sqlite3.Connection) -> bool:
-    (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    (application,) = db.execute("PRAGMA application_id").fetchone()
-    return bool(tables == 0 and application == 0)
-
-
-def _create(db: sqlite3.Connection) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("BEGIN IMMEDIATE")
-    if _is_blank(db):  # another process may have been first
-        db.execute(_TABLE)
-        for guard in _GUARDS.values():
-            db.execute(guard)
-        db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {_VERSION}")
-    db.execute("COMMIT")
-
-
-def _check_header(db: sqlite3.Connection, path: Path) -> None:
-    (application,) = db.execute("PRAGMA application_id").fetchone()
-    if application != _APPLICATION_ID:
-        raise LedgerError(f"ledger: {path} is a database, but not a judgment ledger")
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version != _VERSION:
-        raise LedgerError(f"ledger: {path} has version {version}; accepted: {_VERSION}")
-
-
-def _append(db: sqlite3.Connection, judgment: Judgment, body: bytes) -> Receipt:
-    known = db.execute(
-        "SELECT seq, event_id, body, link FROM judgment WHERE event_id = ?", (judgment.event_id,)
-    ).fetchone()
-    if known is not None:
-        if known[2] != body:
+        Raises:
+            LedgerError: there is no such event.
+        """
+        leaves = self._leaves()
+        size = len(leaves) if size is None else size
+        if not 1 <= seq <= size <= len(leaves):
             raise LedgerError(
-                f"judgment: event_id {judgment.event_id} is already recorded as event {known[0]} "
-                "with other contents; a change is a new event that corrects it"
+                f"ledger: got seq {seq} of {size}; expected 1 <= seq <= size <= {len(leaves)}"
             )
-        return _receipt(*known)
-    if judgment.corrects is not None:
-        _check_correction(db, judgment)
-    seq, previous = db.execute(
-        "SELECT seq, link FROM judgment ORDER BY seq DESC LIMIT 1"
-    ).fetchone() or (0, _GENESIS)
-    row = (seq + 1, judgment.event_id, body, sha256(previous + leaf_hash(body)))
-    db.execute("INSERT INTO judgment (seq, event_id, body, link) VALUES (?, ?, ?, ?)", row)
-    return _receipt(*row)
+        path = inclusion_path(seq - 1, leaves[:size])
+        return InclusionProof(
+            seq, size, digest_text(leaves[seq - 1]), tuple(map(digest_text, path))
+        )
 
+    def consistency_proof(self, old_size: int, *, size: int | None = None) -> ConsistencyProof:
+        """Proof that the first ``old_size`` events are a beginning of the first ``size``.
 
-def _check_correction(db: sqlite3.Connection, judgment: Judgment) -> None:
-    row = db.execute(
-        "SELECT body FROM judgment WHERE event_id = ?", (judgment.corrects,)
-    ).fetchone()
-    if row is None:
-        raise LedgerError(f"judgment: corrects names {judgment.corrects}, which is not recorded")
-    old = Judgment.from_body(row[0])
-    if old.phase == "blind":
-        raise LedgerError("judgment: a blind answer cannot be corrected once the model's is known")
-    for name in ("case_id", "reviewer", "model_digest", "plan_digest"):
-        found, expected = getattr(judgment, name), getattr(old, name)
-        if found != expected:
+        Raises:
+            LedgerError: there are not that many events.
+        """
+        leaves = self._leaves()
+        size = len(leaves) if size is None else size
+        if not 0 <= old_size <= size <= len(leaves):
             raise LedgerError(
-                f"judgment: {name} is {found!r}; a correction keeps it, expected {expected!r}"
+                f"ledger: got old_size {old_size} and size {size}; "
+                f"expected 0 <= old_size <= size <= {len(leaves)}"
+            )
+        path = consistency_path(old_size, leaves[:size])
+        return ConsistencyProof(old_size, size, tuple(map(digest_text, path)))
+
+    # ------------------------------------------------------------- inside
+
+    def _insert(
+        self, db: sa.Connection, event: Event, sealed: Sealed, tail: tuple[int, bytes]
+    ) -> Row:
+        problems = reference_problems(event, self._recorded(db))
+        if problems:
+            raise LedgerError(_lines(event.KIND, problems))
+        seq, previous = tail
+        row = Row(seq + 1, event.event_id, sealed.body, chain_link(previous, sealed.body))
+        self._store.insert(db, row, sealed.openings)
+        if isinstance(event, Redaction):
+            target = self._store.named(db, [event.redacts])[event.redacts]
+            self._store.destroy(db, target.seq, event.fields)
+        return row
+
+    def _recorded(self, db: sa.Connection) -> Recorded:
+        def find(event_id: str) -> Event | None:
+            row = self._store.named(db, [event_id]).get(event_id)
+            return row and self._event(db, row)
+
+        def mentions(event_id: str) -> list[Event]:
+            return [_read(row, {}) for row in self._store.mentions(db, event_id)]
+
+        return Recorded(find, mentions)
+
+    def _event(self, db: sa.Connection, row: Row) -> Event:
+        return _read(row, self._store.openings(db, seq=row.seq).get(row.seq, {}))
+
+    def _everything(self) -> tuple[list[Row], Openings, list[str]]:
+        with self._store.reading() as db:
+            return (
+                self._store.rows(db),
+                self._store.openings(db),
+                self._store.removed_guards(db),
             )
 
-
-def _verify(rows: Sequence[_Row], guards: set[str]) -> tuple[str, ...]:
-    problems = [
-        f"the guard {name} was removed from the file" for name in _GUARDS if name not in guards
-    ]
-    expected, previous = 1, _GENESIS
-    for seq, event_id, body, link in rows:
-        here = f"event {seq} ({event_id})"
-        if seq != expected:
-            gone = (
-                f"event {expected} is"
-                if seq == expected + 1
-                else f"events {expected} to {seq - 1} are"
-            )
-            problems.append(f"{gone} missing before {here}")
-        if link != sha256(previous + leaf_hash(body)):
-            problems.append(
-                f"chain broken at {here}: it, or the event before it, is not what was recorded"
-            )
-        problems += [f"{here}: {words}" for words in _body_problems(event_id, body)]
-        expected, previous = seq + 1, link
-    return tuple(problems)
+    def _leaves(self) -> list[bytes]:
+        with self._store.reading() as db:
+            return leaves_of(self._store.rows(db))
 
 
-def _body_problems(event_id: str, body: bytes) -> list[str]:
+def _open(path_or_url: str | Path, read_only: bool) -> Store:
+    # SQLAlchemy takes a third of a second to import, so it waits for its use.
+    text = str(path_or_url)
+    file = text.removeprefix("sqlite:///")
+    if "://" in file and file[1:4] != "://":  # a Windows drive has one letter
+        from hitl_audit.review.postgresql_store import PostgresqlStore
+
+        return PostgresqlStore(text, read_only=read_only)
+    from hitl_audit.review.sqlite_store import SqliteStore
+
+    return SqliteStore(Path(file), read_only=read_only)
+
+
+def _sealed(event: Event, salts: Callable[[], bytes]) -> Sealed:
+    if event.redacted:
+        raise LedgerError(
+            f"{event.KIND}: the words in {', '.join(event.redacted)} were redacted; "
+            "what is left of an event cannot be recorded anew"
+        )
+    problems = event.problems()
+    if problems:
+        raise LedgerError(_lines(event.KIND, problems))
     try:
-        judgment = Judgment.from_body(body)
+        sealed = event.seal(salts)
+        read_event(*sealed)  # what could not be read back is not recorded
+    except (TypeError, rfc8785.CanonicalizationError) as error:
+        raise LedgerError(f"{event.KIND}: cannot be written as JSON: {error}") from None
     except LedgerError as error:
-        return [str(error)]
-    if judgment.event_id != event_id:
-        return [f"its body is that of event {judgment.event_id}"]
-    if judgment.body() != body:
-        return ["its body is not in canonical form"]
-    return []
+        raise LedgerError(f"{event.KIND}: {error}") from None
+    return sealed
+
+
+def same_event(recorded: Event, sent: Event) -> bool:
+    """The two say the same, as far as the words of the recorded one are still there."""
+    # Sealed and read back, so that neither lists and tuples nor 1 and 1.0 make a difference.
+    sealed = sent.seal(lambda: bytes(16))
+    read = read_event(sealed.body, sealed.openings)
+    if type(read) is not type(recorded):
+        return False
+    return (
+        replace(read, **{name: getattr(recorded, name) for name in recorded.redacted}) == recorded
+    )
+
+
+def _check_same(recorded: Event, row: Row, sent: Event) -> None:
+    if not same_event(recorded, sent):
+        raise LedgerError(
+            f"{sent.KIND}: event_id {row.event_id} is already recorded as event {row.seq} "
+            "with other contents; a change is a new event that corrects it"
+        )
+
+
+def _read(row: Row, openings: dict[str, Opening]) -> Event:
+    try:
+        return read_event(row.body, openings)
+    except LedgerError as error:
+        raise LedgerError(f"ledger: event {row.seq}: {error}") from None
+
+
+def _receipt(row: Row) -> Receipt:
+    return Receipt(row.seq, row.event_id, digest_text(leaf_hash(row.body)), digest_text(row.link))
+
+
+def _lines(kind: str, problems: Iterable[str]) -> str:
+    return "\n".join(f"{kind}: {problem}" for problem in problems)
+
+
+def _guard_problems(guards: Iterable[str]) -> list[str]:
+    return [f"the guard {name} was removed from the ledger" for name in guards]

@@ -1,30 +1,53 @@
-"""What the recorded judgments say about the model. Pure.
+"""What the recorded judgments say about the model, and about the people. Pure.
 
-The unit is the case: a case counts as agreed when the latest verdict of every
-reviewer who judged it is *agree*; *unsure* and *escalate* are no agreement.
+The unit is the case: a case counts as agreed when the standing verdict of every
+reviewer who judged it is *agree*; *unsure* and *escalate* are no agreement. The
+human decision on a case is the adjudicated one, else that of the majority of
+its reviewers (:mod:`hitl_audit.review.verdicts`).
+
+An :class:`Oversight` leaves the house inside a document: it holds aggregates,
+and reviewers under numbers; no case, no word of a rationale, no name.
 """
 
 from __future__ import annotations
 
-import math
+import html
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from statistics import NormalDist, median
-from typing import TYPE_CHECKING
+from datetime import datetime
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
-from hitl_audit.errors import InputError
-from hitl_audit.intervals import Count, wilson
+from hitl_audit.errors import InputError, did_you_mean
+from hitl_audit.review.agreement import agreement
+from hitl_audit.review.agreement_result import Coefficient
+from hitl_audit.review.decision_quality import check_kpis, effect_kpis, override_quality_kpis
+from hitl_audit.review.estimates import MIN_CASES, Rate
+from hitl_audit.review.event import Event
 from hitl_audit.review.judgment import ANSWERS, Judgment
+from hitl_audit.review.kpi import Kpi, Settings, checked_settings, rate_of, with_adjusted
+from hitl_audit.review.overrides import (
+    agreed_cases,
+    agreement_kpis,
+    blind_cases,
+    drift_kpis,
+    override_kpis,
+)
+from hitl_audit.review.paired_effect import SideBySide, side_by_side
+from hitl_audit.review.reliance import anchoring_kpis, reliance_kpis
+from hitl_audit.review.reviewed import Reviewed, reviewed
+from hitl_audit.review.reviewer_rows import ReviewerRow, reviewer_rows
 from hitl_audit.review.sampling import CaseSample
+from hitl_audit.review.verdicts import Answers
+from hitl_audit.review.workload import coverage_kpis, flow_kpis, time_kpis
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MIN_CASES", "Oversight", "Share", "summarise"]
+    from hitl_audit.charts import Chart
 
-MIN_CASES = 10
-"""Below this many judged cases no share is estimated."""
+__all__ = ["MIN_CASES", "Oversight", "Share", "summarise"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +82,7 @@ class Oversight:
         words: the summary in one or two sentences.
         sampled, judged: cases drawn, and cases with at least one final verdict.
         reviewers: number of people (or simulations) with a final verdict.
-        verdicts: ``(verdict, number)``, one latest verdict per case and reviewer.
+        verdicts: ``(verdict, number)``, one standing verdict per case and reviewer.
         agreement: cases in which every reviewer agrees with the model.
         blind_agreement: cases in which everyone who decided before seeing the
             model's decision decided the same; of those with such a decision.
@@ -67,9 +90,19 @@ class Oversight:
         reasons: ``(reason, number)`` of the verdicts counted, most frequent first.
         corrections: number of corrections recorded; a correction replaces the
             verdict it corrects in every count.
-        outside_sample: judgments on cases that are not in the sample, or on
-            another model or plan; they enter no number.
+        outside_sample: events on cases that are not in the sample, on another
+            model or plan, or otherwise not counted; they enter no number.
         any_simulated: at least one judgment was made by a program.
+        excluded: ``(why, number)`` of the events not counted, and of the tasks
+            that enter no rate.
+        truth_n: judged cases whose right decision is known.
+        kpis: every number, one per measure and group; see :meth:`kpi`.
+        side_by_side: model, people and both together, overall and by group.
+        by_reviewer: one row per reviewer, under a number.
+        reviewer_agreement, blind_reviewer_agreement: coefficients of agreement
+            among reviewers, of decisions after and before the model was seen.
+        reference: ``(attribute, group)`` that the other groups are compared with.
+        settings: how the numbers were made; ``None`` in older documents.
     """
 
     status: str
@@ -85,167 +118,298 @@ class Oversight:
     corrections: int
     outside_sample: int
     any_simulated: bool
+    excluded: tuple[tuple[str, int], ...] = ()
+    truth_n: int = 0
+    kpis: tuple[Kpi, ...] = ()
+    side_by_side: tuple[SideBySide, ...] = ()
+    by_reviewer: tuple[ReviewerRow, ...] = ()
+    reviewer_agreement: tuple[Coefficient, ...] = ()
+    blind_reviewer_agreement: tuple[Coefficient, ...] = ()
+    reference: tuple[tuple[str, str], ...] = ()
+    settings: Settings | None = None
+
+    def kpi(self, measure: str, group: str = "") -> Kpi:
+        """One number by its measure, of all or of a group such as ``"race: black"``.
+
+        Raises:
+            InputError: no such measure or group.
+        """
+        named = [kpi for kpi in self.kpis if kpi.measure == measure]
+        if not named:
+            names = list(dict.fromkeys(kpi.measure for kpi in self.kpis))
+            raise InputError(
+                f'oversight: measure is "{measure}"; accepted: {", ".join(names)}'
+                f"{did_you_mean(measure, names)}"
+            )
+        for kpi in named:
+            if kpi.group == group:
+                return kpi
+        raise InputError(
+            f'oversight: group of "{measure}" is "{group}"; accepted: '
+            f"{', '.join(repr(kpi.group) for kpi in named)}"
+        )
+
+    def compared(self, measure: str, attribute: str = "", group: str = "") -> SideBySide:
+        """One row of :attr:`side_by_side`.
+
+        Raises:
+            InputError: no such row.
+        """
+        for row in self.side_by_side:
+            if (row.measure, row.attribute, row.group) == (measure, attribute, group):
+                return row
+        raise InputError(
+            f'oversight: nothing compared is "{measure}" of "{attribute}" "{group}"; '
+            "see the columns measure and group of frame()"
+        )
 
     def frame(self) -> pd.DataFrame:
-        """One row per number: measure, value, low, high, n, method."""
-        import pandas as pd
+        """One row per number: topic, measure, group, value, low, high, n and how to read it."""
+        from hitl_audit.review.oversight_table import oversight_frame
 
-        rows: list[tuple[str, float | None, float | None, float | None, int | None, str]] = [
-            (name, value, None, None, None, "count")
-            for name, value in (
-                ("sampled cases", self.sampled),
-                ("judged cases", self.judged),
-                ("reviewers", self.reviewers),
-                *((f"verdict: {verdict}", number) for verdict, number in self.verdicts),
-                *((f"reason: {reason}", number) for reason, number in self.reasons),
-                ("corrections", self.corrections),
-                ("judgments outside the sample", self.outside_sample),
-            )
-        ]
-        rows += [
-            (name, share.value, share.low, share.high, share.n, share.method)
-            for name, share in (
-                ("agreement with the model", self.agreement),
-                ("blind decision equals the model's", self.blind_agreement),
-            )
-        ]
-        rows.append(("seconds on task", self.median_seconds, None, None, None, "median"))
-        columns = ["measure", "value", "low", "high", "n", "method"]
-        return pd.DataFrame(rows, columns=columns).assign(simulated=self.any_simulated)
+        return oversight_frame(self)
+
+    def _repr_html_(self) -> str:
+        table = self.frame().query("status in ('estimated', 'counted')")
+        columns = ["topic", "measure", "group", "value", "low", "high", "n", "method"]
+        rows = table[columns].to_html(
+            index=False, max_rows=80, float_format="{:.3f}".format, na_rep="–"
+        )
+        return f"<p>{html.escape(self.words)}</p>{rows}"
+
+    def chart(self, measure: str = "selection_rate", attribute: str = "") -> Chart:
+        """Model, people and both together: one measure, of all or by group of an attribute.
+
+        Raises:
+            InputError: nothing of the kind was compared.
+        """
+        from hitl_audit.review.oversight_table import side_by_side_chart
+
+        return side_by_side_chart(self, measure, attribute)
+
+    def plot(self, measure: str = "selection_rate", attribute: str = "") -> Any:
+        """:meth:`chart` as a plotly figure."""
+        from hitl_audit.charts import to_plotly
+
+        return to_plotly(self.chart(measure, attribute))
 
 
 def summarise(
-    judgments: Iterable[Judgment],
+    events: Iterable[Event],
     sample: CaseSample,
     *,
+    truth: Mapping[str, int] | None = None,
+    groups: Mapping[str, Mapping[str, str]] | None = None,
+    reference: Mapping[str, str] | None = None,
+    model_decision: Mapping[str, str] | None = None,
+    model_score: Mapping[str, float] | None = None,
     model_digest: str | None = None,
     plan_digest: str | None = None,
     confidence: float = 0.95,
+    min_cases: int = MIN_CASES,
+    min_group: int = 30,
+    too_fast_seconds: float = 5.0,
+    random_state: int = 0,
+    n_boot: int = 2000,
+    now: datetime | None = None,
 ) -> Oversight:
-    """Sum up what the reviewers of a sample said.
+    """Sum up what the reviewers of a sample said, and what their review was worth.
 
-    Under a random design a share is a proportion with the Wilson interval.
-    Under a stratified design it is the Hájek estimate
-    ``Σ(y/π) / Σ(1/π)`` with ``V = Σ(1−π)/π²·(y−ŷ)² / (Σ1/π)²``; where all
-    cases say the same V is 0, and the Wilson interval at the effective size
-    ``(Σ1/π)² / Σ(1/π²)`` (Kish) is given instead.
+    Every share is that of the process the cases came from: Hájek's estimate
+    with cases counting 1/π, and Wilson's interval at the effective size, which
+    with equal chances is Wilson's own. Hand-picked cases, gold cases, planted
+    errors and repeats enter no rate.
 
     Args:
-        judgments: events in the order of the ledger.
+        events: of every kind, in the order of the ledger.
         sample: the cases that were to be judged.
-        model_digest, plan_digest: count only judgments on this model, under
-            this plan; ``None`` counts all.
+        truth: case → 1 where the favorable decision is the right one, else 0;
+            cases whose right decision is not known are left out.
+        groups: attribute → case → group; by default as recorded in the sample.
+        reference: attribute → the group that others are compared with; by
+            default the group with the most drawn cases.
+        model_decision: case → ``"favorable"`` or ``"unfavorable"``; by default
+            as shown to the reviewers.
+        model_score: case → score, at which groups are compared; by default as shown.
+        model_digest, plan_digest: count only events on this model, under this
+            plan; ``None`` counts all.
         confidence: of the intervals.
+        min_cases, min_group: fewer cases than this, in all or of a group, give
+            no estimate; 10 is the least.
+        too_fast_seconds: an answer given faster was hardly considered.
+        random_state, n_boot: seed and replicates of the bootstrap of largest gaps.
+        now: when waiting is counted; by default at the last event.
 
     Raises:
-        InputError: a confidence that is not between 0 and 1.
+        InputError: a setting, a truth, a decision or a reference that cannot be used.
     """
-    if not 0 < confidence < 1:
-        raise InputError(f"confidence is {confidence}; accepted: a number between 0 and 1")
-    chances = {case.case_id: case.inclusion_probability for case in sample.cases}
-    events = tuple(judgments)
-    inside = [
+    settings = checked_settings(
+        Settings(confidence, min_cases, min_group, too_fast_seconds, random_state, n_boot)
+    )
+    if now is not None and now.tzinfo is None:
+        raise InputError(f"now is {now}, without a time zone; expected a time with one")
+    events = tuple(events)
+    data = reviewed(
+        events,
+        sample,
+        truth=truth,
+        groups=_recorded_groups(sample) if groups is None else groups,
+        reference=reference,
+        model_decision=model_decision,
+        model_score=model_score,
+        model_digest=model_digest,
+        plan_digest=plan_digest,
+        settings=settings,
+    )
+    ours = [
         event
         for event in events
-        if event.case_id in chances
-        and model_digest in (None, event.model_digest)
-        and plan_digest in (None, event.plan_digest)
+        if model_digest in (None, event.model_digest) and plan_digest in (None, event.plan_digest)
     ]
+    return _oversight(data, sample, events, ours, now)
 
-    latest: dict[tuple[str, str], Judgment] = {}
-    blind: dict[tuple[str, str], Judgment] = {}
-    seconds: dict[tuple[str, str], float] = {}
-    for event in inside:
-        key = (event.case_id, event.reviewer)
-        (blind if event.phase == "blind" else latest)[key] = event
-        if event.seconds is not None:
-            seconds[key] = seconds.get(key, 0.0) + event.seconds
 
-    agreed = _all_of((case, event.answer == "agree") for (case, _), event in latest.items())
-    same = _all_of(
-        (key[0], event.answer == latest[key].model_decision)
-        for key, event in blind.items()
-        if key in latest and latest[key].model_decision and event.answer != "unsure"
-    )
-    timed = [seconds[key] for key in latest if key in seconds]
-    weighted = sample.design != "random"
-    agreement = _share(agreed, chances, weighted=weighted, confidence=confidence)
-    verdicts = Counter(event.answer for event in latest.values())
-    reasons = Counter(reason for event in latest.values() for reason in event.reasons)
-    simulated = any(event.simulated for event in events)
-    reviewers = len({reviewer for _, reviewer in latest})
+def _oversight(
+    data: Reviewed,
+    sample: CaseSample,
+    events: tuple[Event, ...],
+    ours: list[Event],
+    now: datetime | None,
+) -> Oversight:
+    verdicts = [answer for answer in data.ordinary if answer.verdict is not None]
+    agreed = rate_of(agreed_cases(data), data.settings)
+    counted = Counter(answer.verdict for answer in verdicts)
+    reasons = Counter(reason for answer in verdicts for reason in answer.reasons)
+    seconds = [answer.seconds for answer in verdicts if answer.seconds is not None]
+    simulated = any(event.simulated for event in events if isinstance(event, Judgment))
+    people = len({answer.reviewer for answer in verdicts})
+    kpis: list[Kpi] = []
+    if data.answers.answers:
+        numbers = [
+            *agreement_kpis(data),
+            *override_kpis(data),
+            *reliance_kpis(data),
+            *anchoring_kpis(data),
+            *override_quality_kpis(data),
+            *effect_kpis(data),
+            *time_kpis(data),
+            *flow_kpis(data, ours, now),
+            *coverage_kpis(data),
+            *check_kpis(data),
+            *drift_kpis(data),
+        ]
+        kpis = with_adjusted(numbers)
     return Oversight(
-        status="assessed" if agreement.status == "estimated" else agreement.status,
-        words=_words(agreement, len(chances), reviewers, begun=bool(inside), simulated=simulated),
-        sampled=len(chances),
-        judged=len(agreed),
-        reviewers=reviewers,
-        verdicts=tuple((verdict, verdicts[verdict]) for verdict in ANSWERS["final"]),
-        agreement=agreement,
-        blind_agreement=_share(same, chances, weighted=weighted, confidence=confidence),
-        median_seconds=median(timed) if timed else None,
-        reasons=tuple(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
-        corrections=sum(event.phase == "correction" for event in inside),
-        outside_sample=len(events) - len(inside),
-        any_simulated=simulated,
-    )
-
-
-def _all_of(votes: Iterable[tuple[str, bool]]) -> dict[str, bool]:
-    """Per case, whether every vote on it is true."""
-    cases: dict[str, bool] = {}
-    for case, vote in votes:
-        cases[case] = cases.get(case, True) and vote
-    return cases
-
-
-def _share(
-    votes: Mapping[str, bool], chances: Mapping[str, float], *, weighted: bool, confidence: float
-) -> Share:
-    n, count = len(votes), sum(votes.values())
-    if n < MIN_CASES:
-        status = "insufficient data" if n else "not assessed"
-        return Share(count, n, None, None, None, confidence, "", status)
-    if not weighted:
-        low, high = _wilson(count, n, confidence)
-        return Share(count, n, count / n, low, high, confidence, "Wilson", "estimated")
-    weights = {case: 1 / chances[case] for case in votes}
-    total = math.fsum(weights.values())
-    value = math.fsum(weights[case] for case, vote in votes.items() if vote) / total
-    if count in (0, n):
-        effective = total**2 / math.fsum(w * w for w in weights.values())
-        low, high = _wilson(round(effective) if count else 0, round(effective), confidence)
-        method = "Hájek, Wilson at the effective size"
-        return Share(count, n, float(count > 0), low, high, confidence, method, "estimated")
-    variance = (
-        math.fsum(
-            (1 - chances[case]) * weights[case] ** 2 * (vote - value) ** 2
-            for case, vote in votes.items()
+        status="assessed" if agreed.status == "estimated" else agreed.status,
+        words=_words(
+            agreed,
+            sample,
+            data,
+            people,
+            begun=any(isinstance(event, Judgment) for event in ours),
+            simulated=simulated,
         )
-        / total**2
+        + _effect_words(kpis, data.undecided),
+        sampled=len(sample.cases),
+        judged=agreed.n,
+        reviewers=people,
+        verdicts=tuple((verdict, counted[verdict]) for verdict in ANSWERS["final"]),
+        agreement=_share(agreed),
+        blind_agreement=_share(rate_of(blind_cases(data), data.settings)),
+        median_seconds=median(seconds) if seconds else None,
+        reasons=tuple(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+        corrections=data.answers.corrections,
+        outside_sample=len(data.answers.excluded),
+        any_simulated=simulated,
+        excluded=_excluded(data.answers),
+        truth_n=sum(c.case_id in data.truth for c in data.cases if c.reviewers),
+        kpis=tuple(kpis),
+        side_by_side=side_by_side(data) if verdicts else (),
+        by_reviewer=reviewer_rows(data),
+        reviewer_agreement=_coefficients(data, "final"),
+        blind_reviewer_agreement=_coefficients(data, "blind"),
+        reference=tuple(data.reference.items()),
+        settings=data.settings,
     )
-    reach = NormalDist().inv_cdf((1 + confidence) / 2) * math.sqrt(variance)
-    low, high = max(0.0, value - reach), min(1.0, value + reach)
-    return Share(count, n, value, low, high, confidence, "Hájek", "estimated")
 
 
-def _wilson(count: int, n: int, confidence: float) -> tuple[float, float]:
-    interval = wilson(Count(count, n), confidence=confidence)
-    assert interval is not None  # n is at least 1  # noqa: S101
-    return interval
+def _effect_words(kpis: list[Kpi], undecided: int) -> str:
+    """Whether people made the decisions more accurate, in one sentence."""
+    lift = next((kpi for kpi in kpis if kpi.measure == "lift over the model"), None)
+    if lift is None or lift.value is None or lift.low is None or lift.high is None:
+        return ""
+    if lift.low > 0:
+        said = "people made the decisions more accurate"
+    elif lift.high < 0:
+        said = "people made the decisions less accurate"
+    else:
+        said = "whether people made the decisions more accurate cannot be told from chance"
+    left_out = f"; {undecided} judged cases have no human decision" if undecided else ""
+    points = [f"{100 * value:+.1f}" for value in (lift.value, lift.low, lift.high)]
+    return (
+        f"; {said}: {points[0]} percentage points against the model alone "
+        f"({points[1]} to {points[2]}, truth known of {lift.truth_n} of {lift.truth_of} "
+        f"decided cases{left_out})"
+    ).replace("-", "−")
 
 
-def _words(agreement: Share, sampled: int, reviewers: int, *, begun: bool, simulated: bool) -> str:
-    if agreement.status == "not assessed":
+def _recorded_groups(sample: CaseSample) -> dict[str, dict[str, str]]:
+    groups: dict[str, dict[str, str]] = {}
+    for case in sample.cases:
+        for attribute, group in case.groups:
+            groups.setdefault(attribute, {})[case.case_id] = group
+    return groups
+
+
+def _share(rate: Rate) -> Share:
+    return Share(
+        rate.count,
+        rate.n,
+        rate.value,
+        rate.low,
+        rate.high,
+        rate.confidence,
+        rate.method,
+        rate.status,
+    )
+
+
+def _excluded(answers: Answers) -> tuple[tuple[str, int], ...]:
+    reasons = Counter(found.why for found in answers.excluded)
+    for task in ("gold", "planted", "repeat"):
+        if number := len(answers.of_task(task)):
+            reasons[f"answers to {task} tasks, which enter no rate"] = number
+    return tuple(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _coefficients(data: Reviewed, phase: str) -> tuple[Coefficient, ...]:
+    ratings = data.answers.ratings(phase)
+    if ratings.shape[1] < 2:
+        return ()
+    found = agreement(
+        ratings,
+        confidence=data.settings.confidence,
+        random_state=data.settings.random_state,
+    )
+    return tuple(c for c in found.coefficients if c.status != "not asked for")
+
+
+def _words(
+    agreed: Rate, sample: CaseSample, data: Reviewed, people: int, *, begun: bool, simulated: bool
+) -> str:
+    if sample.cases and not data.chances:
+        return "not assessed: the cases were picked by hand (purposive); they enter no rate"
+    if agreed.status == "not assessed":
         return f"not assessed: no {'final verdicts' if begun else 'judgments'} recorded"
-    people = "1 reviewer" if reviewers == 1 else f"{reviewers} reviewers"
-    words = f"{people} judged {agreement.n} of {sampled} sampled cases"
-    if agreement.value is None or agreement.low is None or agreement.high is None:
-        words = f"insufficient data: {words}; a share needs at least {MIN_CASES} judged cases"
+    reviewers = "1 reviewer" if people == 1 else f"{people} reviewers"
+    words = f"{reviewers} judged {agreed.n} of {len(sample.cases)} sampled cases"
+    if agreed.value is None or agreed.low is None or agreed.high is None:
+        needed = data.settings.needed()
+        words = f"insufficient data: {words}; a share needs at least {needed} judged cases"
     else:
         words += (
-            f"; everyone agreed with the model in {agreement.count} of {agreement.n}, "
-            f"estimated {agreement.value:.1%} of all cases "
-            f"({agreement.confidence:.0%} interval {agreement.low:.1%} to {agreement.high:.1%})"
+            f"; everyone agreed with the model in {agreed.count} of {agreed.n}, "
+            f"estimated {agreed.value:.1%} of all cases "
+            f"({agreed.confidence:.0%} interval {agreed.low:.1%} to {agreed.high:.1%})"
         )
     return f"SIMULATED JUDGMENTS: {words}" if simulated else words

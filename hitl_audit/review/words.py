@@ -5,9 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-__all__ = ["Bar", "Contribution", "Scale", "bars", "value_words"]
+from hitl_audit.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Bar", "CaseWords", "Contribution", "Scale", "bars", "value_words"]
 
 Scale = Literal["probability", "log-odds"]
 
@@ -72,6 +77,43 @@ def _bar(contribution: Contribution, scale: Scale, length: float) -> Bar:
     return Bar(
         feature, value, "down", length, f"▼ −{size} {unit}", f"{name}: lowers by {size} {unit}"
     )
+
+
+class CaseWords:
+    """The values of cases as people read them; a case is put in words when it is asked for.
+
+    Args:
+        wanted: ids of cases that must be there.
+        cases: one row per case, the index holding the ids; it is copied.
+
+    Raises:
+        InputError: repeated ids, or a wanted case without a row.
+    """
+
+    def __init__(self, wanted: Sequence[str], cases: pd.DataFrame) -> None:
+        self._columns = [
+            (str(name), cases.iloc[:, place].array.copy())
+            for place, name in enumerate(cases.columns)
+        ]
+        self._rows = {str(case_id): row for row, case_id in enumerate(cases.index)}
+        if len(self._rows) < len(cases):
+            raise InputError("review: cases has repeated ids in its index; expected unique ids")
+        absent = [case_id for case_id in wanted if case_id not in self._rows]
+        if absent:
+            raise InputError(
+                f"review: {len(absent)} sampled cases have no row in cases, first {absent[0]!r}"
+            )
+
+    def values(self, case_id: str) -> tuple[tuple[str, str], ...]:
+        """Names and values of one case, in words.
+
+        Raises:
+            InputError: the case has no row.
+        """
+        if case_id not in self._rows:
+            raise InputError(f'review: case "{case_id}" has no row in cases')
+        row = self._rows[case_id]
+        return tuple((name, value_words(column[row])) for name, column in self._columns)
 
 
 def value_words(value: Any) -> str:

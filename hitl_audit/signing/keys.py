@@ -1,7 +1,9 @@
-"""Signing keys: an X.509 certificate and its private key in a PKCS#12 file.
+"""Signing keys: an X.509 certificate and its private key.
 
-P-256 and RSA of 2048 bits or more are used, because PDF readers check both;
-Ed25519 signatures are shown as unknown or broken by most of them.
+The private key lies in a PKCS#12 file, or in a token that never gives it away
+(:mod:`hitl_audit.signing.token`). P-256 and RSA of 2048 bits or more are used,
+because PDF readers check both; Ed25519 signatures are shown as unknown or
+broken by most of them.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Literal, get_args
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
@@ -23,9 +26,14 @@ from hitl_audit.errors import SigningError
 
 __all__ = [
     "MINIMUM_PASSPHRASE",
+    "KeyType",
+    "PublicKey",
     "SigningKey",
+    "check_strength",
     "default_key_path",
+    "describe_key",
     "generate_key",
+    "key_from",
     "load_key",
     "new_key",
     "spaced_fingerprint",
@@ -40,7 +48,13 @@ _KDF_ROUNDS = 600_000  # OWASP's number for PBKDF2 with SHA-256
 # Signing right after `keys new` must not fail because two clocks differ a little.
 _CLOCK_SKEW = timedelta(minutes=5)
 
+KeyType = Literal["p256", "rsa3072", "rsa4096"]
+"""The kinds of key that ``keys new`` makes."""
+
 _PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+# A token signs by itself: bytes in, signature (DER for P-256) over their SHA-256 out.
+_Signs = Callable[[bytes], bytes]
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 utc_now: Callable[[], datetime] = partial(datetime.now, UTC)
 """The clock that is used when no other is passed in."""
@@ -66,8 +80,26 @@ class SigningKey:
     not_after: datetime
     self_signed: bool
     certificate: x509.Certificate = field(repr=False, compare=False)
-    private_key: _PrivateKey = field(repr=False, compare=False)
+    private_key: _PrivateKey | _Signs = field(repr=False, compare=False)
     chain: tuple[x509.Certificate, ...] = field(repr=False, compare=False, default=())
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The public key of the certificate.
+
+        Raises:
+            SigningError: of a type or strength that is not accepted.
+        """
+        return check_strength(self.certificate.public_key(), f"key of {self.name}")
+
+    def sign(self, data: bytes) -> bytes:
+        """Sign the SHA-256 of ``data``: ECDSA (DER) or RSA PKCS#1 v1.5."""
+        key = self.private_key
+        if isinstance(key, ec.EllipticCurvePrivateKey):
+            return key.sign(data, ec.ECDSA(hashes.SHA256()))
+        if isinstance(key, rsa.RSAPrivateKey):
+            return key.sign(data, padding.PKCS1v15(), hashes.SHA256())
+        return key(data)
 
     @property
     def fingerprint_words(self) -> str:
@@ -104,25 +136,56 @@ def default_key_path() -> Path:
     return base / "hitl-audit" / "key.p12"
 
 
+def describe_key(key: object) -> str:
+    """Type and strength of a public or private key in words."""
+    if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
+        curve = key.curve.name
+        return "P-256" if curve == "secp256r1" else f"an elliptic-curve key on {curve}"
+    if isinstance(key, rsa.RSAPrivateKey | rsa.RSAPublicKey):
+        return f"RSA of {key.key_size} bits"
+    kind = type(key).__name__.removesuffix("PrivateKey").removesuffix("PublicKey").lstrip("_")
+    return f"a key of type {kind}"
+
+
+def check_strength(key: object, where: object) -> PublicKey:
+    """Return the public key if it is strong and readers understand it.
+
+    Raises:
+        SigningError: another type than P-256 or RSA, or fewer than 2048 bits.
+    """
+    strong = (
+        isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
+    ) or (isinstance(key, rsa.RSAPublicKey) and key.key_size >= 2048)
+    if not strong:
+        raise SigningError(
+            f"{where}: got {describe_key(key)}, expected P-256 or RSA of 2048 bits or more"
+        )
+    return key  # type: ignore[return-value]
+
+
 def generate_key(
     name: str,
     *,
     email: str = "",
     organization: str = "",
+    kind: KeyType = "p256",
     now: Callable[[], datetime] = utc_now,
     days: int = 825,
 ) -> SigningKey:
-    """Make a self-signed P-256 key in memory; nothing is written.
+    """Make a self-signed key in memory; nothing is written.
 
     Args:
         name: the signer's name as it is shown in the document (at most 64 characters).
         email, organization: optional parts of the certificate's subject.
+        kind: ``"p256"``, ``"rsa3072"`` or ``"rsa4096"``.
         now: the clock from which the certificate is valid.
         days: validity.
 
     Raises:
-        SigningError: a name that a certificate cannot carry, or no days.
+        SigningError: a name that a certificate cannot carry, an unknown kind, or no days.
     """
+    if kind not in get_args(KeyType):
+        raise SigningError(f"key: kind is {kind!r}; accepted: {', '.join(get_args(KeyType))}")
     if days < 1:
         raise SigningError(f"key: days is {days}, expected 1 or more")
     for label, text in (("name", name), ("organization", organization)):
@@ -142,7 +205,11 @@ def generate_key(
         attributes.append(x509.NameAttribute(NameOID.EMAIL_ADDRESS, email))
     subject = x509.Name(attributes)
     moment = now()
-    private_key = ec.generate_private_key(ec.SECP256R1())
+    private_key: _PrivateKey = (
+        ec.generate_private_key(ec.SECP256R1())
+        if kind == "p256"
+        else rsa.generate_private_key(public_exponent=65537, key_size=int(kind[3:]))
+    )
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -158,7 +225,7 @@ def generate_key(
     if email:
         names = x509.SubjectAlternativeName([x509.RFC822Name(email)])
         builder = builder.add_extension(names, critical=False)
-    return _signing_key(builder.sign(private_key, hashes.SHA256()), private_key)
+    return key_from(builder.sign(private_key, hashes.SHA256()), private_key)
 
 
 def new_key(
@@ -168,13 +235,17 @@ def new_key(
     email: str = "",
     organization: str = "",
     passphrase: bytes,
+    kind: KeyType = "p256",
     now: Callable[[], datetime] = utc_now,
     days: int = 825,
 ) -> SigningKey:
-    """Make a self-signed P-256 key and write it to an encrypted PKCS#12 file.
+    """Make a self-signed key and write it to an encrypted PKCS#12 file.
 
-    The file is readable by its owner only (0600) and a folder that has to be
-    made is closed to others (0700). An existing file is never overwritten.
+    The file is readable by its owner only (0600); a folder that has to be
+    made, and the user's own folder of keys, are closed to others (0700). An
+    existing file is never overwritten. The certificate, which is public, is
+    written beside it (``key.pem``), so that it can be shown and passed on
+    without the passphrase.
 
     Raises:
         SigningError: a name a certificate cannot carry, a short passphrase,
@@ -189,7 +260,9 @@ def new_key(
         passphrase.decode()
     except UnicodeDecodeError:
         raise SigningError("key: the passphrase is not UTF-8 text, expected text") from None
-    key = generate_key(name, email=email, organization=organization, now=now, days=days)
+    key = generate_key(name, email=email, organization=organization, kind=kind, now=now, days=days)
+    if callable(key.private_key):  # only a token's; this one was made in memory
+        raise TypeError("a token's key cannot be written")
     encryption = (
         serialization.PrivateFormat.PKCS12.encryption_builder()
         .kdf_rounds(_KDF_ROUNDS)
@@ -200,7 +273,16 @@ def new_key(
     data = pkcs12.serialize_key_and_certificates(
         name.encode(), key.private_key, key.certificate, None, encryption
     )
-    _write_secret(Path(path), data)
+    file = Path(path)
+    certificate = file.with_suffix(".pem")
+    if certificate.exists():
+        raise SigningError(f"{certificate}: exists already; a key is never overwritten")
+    _write_secret(file, data)
+    try:
+        _write_secret(certificate, key.certificate_pem())
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
     return key
 
 
@@ -236,7 +318,12 @@ def load_key(
     if private_key is None or certificate is None:
         missing = "private key" if private_key is None else "certificate"
         raise SigningError(f"{file}: holds no {missing}, expected a key with its certificate")
-    key = _signing_key(certificate, _accepted(private_key, file), tuple(others))
+    check_strength(private_key.public_key(), file)
+    if not isinstance(private_key, _PrivateKey):
+        raise SigningError(f"{file}: got {describe_key(private_key)}, expected P-256 or RSA")
+    if private_key.public_key() != certificate.public_key():
+        raise SigningError(f"{file}: the certificate is of another key, expected the key's own")
+    key = key_from(certificate, private_key, tuple(others))
     key.check_valid_at(now())
     return key
 
@@ -254,27 +341,19 @@ _SIGNING_USAGE = x509.KeyUsage(
 )
 
 
-def _accepted(private_key: object, file: Path) -> _PrivateKey:
-    """Return the key if it is strong and readers understand it."""
-    if isinstance(private_key, ec.EllipticCurvePrivateKey):
-        if isinstance(private_key.curve, ec.SECP256R1):
-            return private_key
-        found = f"an elliptic-curve key on {private_key.curve.name}"
-    elif isinstance(private_key, rsa.RSAPrivateKey):
-        if private_key.key_size >= 2048:
-            return private_key
-        found = f"an RSA key of {private_key.key_size} bits"
-    else:
-        found = type(private_key).__name__.removesuffix("PrivateKey").lstrip("_")
-        found = f"a key of type {found}"
-    raise SigningError(f"{file}: got {found}, expected P-256 or RSA of 2048 bits or more")
-
-
-def _signing_key(
+def key_from(
     certificate: x509.Certificate,
-    private_key: _PrivateKey,
+    private_key: _PrivateKey | _Signs,
     chain: tuple[x509.Certificate, ...] = (),
 ) -> SigningKey:
+    """Put a certificate and what signs for it together.
+
+    Args:
+        certificate: the signer's.
+        private_key: of the certificate, or a function that signs the SHA-256 of its argument.
+        chain: certificates of the authorities above, for those who verify.
+    """
+
     def part(oid: x509.ObjectIdentifier) -> str:
         found = certificate.subject.get_attributes_for_oid(oid)
         return str(found[0].value) if found else ""
@@ -297,6 +376,8 @@ def _write_secret(file: Path, data: bytes) -> None:
     """Create a file that only its owner can read; never replace one."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if file.parent == default_key_path().parent:
+            file.parent.chmod(0o700)
     except OSError as error:
         raise SigningError(f"{file.parent}: cannot be made ({error.strerror})") from None
     try:

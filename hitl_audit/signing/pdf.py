@@ -7,8 +7,9 @@ signature in the locking field forbids every later change.
 
 from __future__ import annotations
 
+import asyncio
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,10 +19,16 @@ import pikepdf
 from pikepdf import Array, Dictionary, Name, String
 
 from hitl_audit.errors import SigningError, did_you_mean
+from hitl_audit.signing.assurance import OFFLINE, Assurance, check_signer, validation_context
+from hitl_audit.signing.cms_signer import cms_signer
+from hitl_audit.signing.contents import add_attachment
 from hitl_audit.signing.keys import SigningKey, spaced_fingerprint
+from hitl_audit.signing.rules import SigningRules
 from hitl_audit.signing.signatures import (
     FieldState,
+    SignedDocument,
     outside_event_loop,
+    person_of,
     quiet,
     read_fields,
     read_signatures,
@@ -101,8 +108,11 @@ def sign_pdf(
     reason: str,
     signed_at: datetime,
     certify: bool | Literal["auto"] = "auto",
+    rules: SigningRules | None = None,
+    attach: Mapping[str, tuple[bytes, str]] | None = None,
+    assurance: Assurance = OFFLINE,
 ) -> bytes:
-    """Sign one empty field (PAdES B-B) and return the PDF with one more revision.
+    """Sign one empty field (PAdES) and return the PDF with one more revision.
 
     Args:
         pdf: the document; its bytes stay a prefix of the result.
@@ -111,11 +121,16 @@ def sign_pdf(
         reason: what the signer states by signing; shown in the stamp.
         signed_at: the time the signer claims, with time zone.
         certify: whether this signature certifies; ``"auto"``: the first does.
+        rules: the plan's rules on who may sign; none of them without it.
+        attach: files to attach in the same revision: name → (bytes, description).
+            Only the first signature can.
+        assurance: B-B (needs no network), or with a timestamp and revocation data.
 
     Raises:
         SigningError: unknown or filled field, an earlier role has not signed,
-            a locked document, an earlier signature that does not hold, or a
-            key that is not valid at this time.
+            a locked document, an earlier signature that does not hold, a key
+            that is not valid at this time or was revoked, or a person who may
+            not sign for this role. Nothing is returned, so nothing is written.
         MissingDependencyError: typst (for the stamp) is not installed.
     """
     if signed_at.tzinfo is None:
@@ -125,8 +140,17 @@ def sign_pdf(
     key.check_valid_at(signed_at)
     states = signature_fields(pdf)
     target = _field_to_sign(states, field)
-    _refuse_broken(pdf)
+    document = _refuse_broken(pdf)
+    if rules is not None:
+        earlier = [(s.field, s.person) for s in document.signatures]
+        refused = rules.refusal(field, person_of(key.certificate), earlier)
+        if refused:
+            raise SigningError(f"{refused}; nothing was signed")
+    if assurance.authorities:
+        check_signer(key, assurance.authorities)
     first = not any(state.signed for state in states)
+    if attach and not first:
+        raise SigningError("files can be attached with the first signature only")
     stamp = Stamp(
         name=key.name,
         organization=key.organization,
@@ -140,7 +164,25 @@ def sign_pdf(
     if certifies and not first:
         raise SigningError(f"field {field}: only the first signature can certify a document")
     page = stamp_pdf(stamp, width=target.width, height=target.height)
-    return _append_signature(pdf, key, target, page, reason, signed_at, certifies)
+    order = _Order(key, target, page, reason, signed_at, certifies, attach or {}, assurance)
+    signed = _append_signature(pdf, order)
+    # Nobody is given a signature whose timestamp, for example, does not hold.
+    _refuse_broken(signed, compare=False)
+    return signed
+
+
+@dataclass(frozen=True)
+class _Order:
+    """One signature to be made."""
+
+    key: SigningKey
+    target: FieldState
+    stamp_page: bytes
+    reason: str
+    signed_at: datetime
+    certify: bool
+    attach: Mapping[str, tuple[bytes, str]]
+    assurance: Assurance
 
 
 def _check_boxes(boxes: Sequence[FieldBox]) -> None:
@@ -258,106 +300,105 @@ def _field_to_sign(states: tuple[FieldState, ...], name: str) -> FieldState:
     return target
 
 
-def _refuse_broken(pdf: bytes) -> None:
+def _refuse_broken(pdf: bytes, *, compare: bool = True) -> SignedDocument:
     """Nobody puts a name under a document whose earlier signatures do not hold."""
     try:
-        earlier = read_signatures(pdf)
+        earlier = read_signatures(pdf, compare=compare)
     except Exception as error:  # any broken file: the reader has no common base
         raise SigningError(f"the earlier signatures cannot be checked: {error}") from error
     for signature in earlier.signatures:
-        if signature.problem:
+        problem = signature.problem or " and ".join(signature.changes)
+        if problem:
             raise SigningError(
-                f"the signature of the {signature.role} does not hold: "
-                f"{signature.problem}; nothing was signed"
+                f"the signature of the {signature.role} does not hold: {problem}; nothing was "
+                "signed"
             )
     if earlier.tail_problem:
         raise SigningError(f"{earlier.tail_problem}; nothing was signed")
+    if earlier.archive:
+        raise SigningError("this is an archive copy; nothing was signed")
+    return earlier
 
 
-def _append_signature(
-    pdf: bytes,
-    key: SigningKey,
-    target: FieldState,
-    stamp_page: bytes,
-    reason: str,
-    signed_at: datetime,
-    certify: bool,
-) -> bytes:
-    from pyhanko.pdf_utils.content import PdfResources, RawContent
+def _append_signature(pdf: bytes, order: _Order) -> bytes:
     from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
-    from pyhanko.pdf_utils.layout import AxisAlignment, BoxConstraints, Margins, SimpleBoxLayoutRule
     from pyhanko.pdf_utils.misc import PdfError
-    from pyhanko.pdf_utils.reader import PdfFileReader
     from pyhanko.sign import signers
     from pyhanko.sign.fields import MDPPerm, SigSeedSubFilter
     from pyhanko.sign.general import SigningError as PyHankoError
-    from pyhanko.stamp import StaticStampStyle
+    from pyhanko.sign.signers.pdf_signer import DSSContentSettings, SigDSSPlacementPreference
+    from pyhanko.sign.timestamps.common_utils import TimestampRequestError
 
     class ClockedSigner(signers.PdfSigner):
         """Takes the claimed time from the caller instead of the computer."""
 
         def init_signing_session(self, *args: Any, **kwargs: Any) -> Any:
             session = super().init_signing_session(*args, **kwargs)
-            session.system_time = signed_at.astimezone(UTC)
+            session.system_time = order.signed_at.astimezone(UTC)
             return session
 
-    metadata = signers.PdfSignatureMetadata(
-        field_name=target.name,
-        md_algorithm="sha256",
-        reason=reason,
-        name=key.name,
-        subfilter=SigSeedSubFilter.PADES,
-        certify=certify,
-        docmdp_permissions=MDPPerm.NO_CHANGES if target.locks else MDPPerm.FILL_FORMS,
-    )
+    target, assurance = order.target, order.assurance
+    long_term = assurance.level == "B-LT"
 
-    def run() -> bytes:
+    async def run() -> bytes:
         writer = IncrementalPdfFileWriter(io.BytesIO(pdf))
-        resources = PdfResources()  # type: ignore[no-untyped-call]
-        reader = PdfFileReader(io.BytesIO(stamp_page))
-        resources.xobject["/Stamp"] = writer.import_page_as_xobject(reader)
-        style = StaticStampStyle(
-            background=RawContent(
-                b"/Stamp Do", resources, BoxConstraints(target.width, target.height)
-            ),
-            border_width=0,
-            background_opacity=1.0,
-            background_layout=SimpleBoxLayoutRule(
-                x_align=AxisAlignment.ALIGN_MIN,
-                y_align=AxisAlignment.ALIGN_MIN,
-                margins=Margins(0, 0, 0, 0),
+        for name, (data, description) in sorted(order.attach.items()):
+            add_attachment(writer, name, data, description, order.signed_at)
+        context: Any = (
+            validation_context(assurance.authorities, order.key.chain) if long_term else None
+        )
+        metadata = signers.PdfSignatureMetadata(
+            field_name=target.name,
+            md_algorithm="sha256",
+            reason=order.reason,
+            name=order.key.name,
+            subfilter=SigSeedSubFilter.PADES,
+            certify=order.certify,
+            docmdp_permissions=MDPPerm.NO_CHANGES if target.locks else MDPPerm.FILL_FORMS,
+            embed_validation_info=long_term,
+            validation_context=context,
+            # One revision, so that readers say "total document signed".
+            dss_settings=DSSContentSettings(
+                include_vri=False, placement=SigDSSPlacementPreference.TOGETHER_WITH_SIGNATURE
             ),
         )
-        signer = ClockedSigner(metadata, signer=_cms_signer(key), stamp_style=style)
+        signer = ClockedSigner(
+            metadata,
+            signer=cms_signer(order.key),
+            timestamper=assurance.stamper,
+            stamp_style=_stamp_style(writer, target, order.stamp_page),
+        )
         out = io.BytesIO()
-        signer.sign_pdf(writer, output=out, existing_fields_only=True)
+        try:
+            await signer.async_sign_pdf(writer, output=out, existing_fields_only=True)
+        finally:
+            if context is not None:
+                await context.aclose()
         return out.getvalue()
 
     try:
         with quiet():
-            return outside_event_loop(run)
-    except (PyHankoError, PdfError, ValueError) as error:
-        raise SigningError(f"field {target.name}: {error}") from error
+            return outside_event_loop(lambda: asyncio.run(run()))
+    except (PyHankoError, PdfError, TimestampRequestError, ValueError) as error:
+        raise SigningError(f"field {target.name}: {error}; nothing was signed") from error
 
 
-def _cms_signer(key: SigningKey) -> Any:
-    """The key as pyHanko's signer."""
-    from asn1crypto import keys, x509
-    from cryptography.hazmat.primitives import serialization
-    from pyhanko.sign.signers import SimpleSigner
-    from pyhanko_certvalidator.registry import SimpleCertificateStore
+def _stamp_style(writer: Any, target: FieldState, page: bytes) -> Any:
+    """The drawn page as the appearance of the signature."""
+    from pyhanko.pdf_utils.content import PdfResources, RawContent
+    from pyhanko.pdf_utils.layout import AxisAlignment, BoxConstraints, Margins, SimpleBoxLayoutRule
+    from pyhanko.pdf_utils.reader import PdfFileReader
+    from pyhanko.stamp import StaticStampStyle
 
-    private = key.private_key.private_bytes(
-        serialization.Encoding.DER,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    der = serialization.Encoding.DER
-    chain = [x509.Certificate.load(c.public_bytes(der)) for c in key.chain]
-    store = SimpleCertificateStore()  # type: ignore[no-untyped-call]
-    store.register_multiple(chain)
-    return SimpleSigner(
-        signing_cert=x509.Certificate.load(key.certificate.public_bytes(der)),
-        signing_key=keys.PrivateKeyInfo.load(private),
-        cert_registry=store,
+    resources = PdfResources()  # type: ignore[no-untyped-call]
+    resources.xobject["/Stamp"] = writer.import_page_as_xobject(PdfFileReader(io.BytesIO(page)))
+    return StaticStampStyle(
+        background=RawContent(b"/Stamp Do", resources, BoxConstraints(target.width, target.height)),
+        border_width=0,
+        background_opacity=1.0,
+        background_layout=SimpleBoxLayoutRule(
+            x_align=AxisAlignment.ALIGN_MIN,
+            y_align=AxisAlignment.ALIGN_MIN,
+            margins=Margins(0, 0, 0, 0),
+        ),
     )

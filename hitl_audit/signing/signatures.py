@@ -1,9 +1,8 @@
 """What the signatures in a PDF say, each checked by its own bytes.
 
 Reads and judges; the audit's rules (which roles, in which order) are applied
-by the callers. The reader is pyHanko's; what it lets pass and we do not is
-written out here: bytes after the last signature, and padding or encodings of
-a signature that could be altered without breaking it.
+by the callers. The reader is pyHanko's; what it lets pass and we do not is in
+:mod:`hitl_audit.signing.encoding`, and here: bytes after the last signature.
 """
 
 from __future__ import annotations
@@ -12,34 +11,46 @@ import asyncio
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
-from asn1crypto import cms
-from asn1crypto import x509 as asn1_x509
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 from pyhanko.pdf_utils.misc import PdfError
 from pyhanko.pdf_utils.reader import PdfFileReader
 from pyhanko.sign.diff_analysis import SuspiciousModification
 from pyhanko.sign.fields import MDPPerm, enumerate_sig_fields
-from pyhanko.sign.validation import EmbeddedPdfSignature, validate_pdf_signature
-from pyhanko.sign.validation.settings import KeyUsageConstraints
-from pyhanko.sign.validation.status import PdfSignatureStatus, SignatureCoverageLevel
+from pyhanko.sign.validation import (
+    EmbeddedPdfSignature,
+    async_validate_pdf_signature,
+    async_validate_pdf_timestamp,
+)
+from pyhanko.sign.validation.status import (
+    PdfSignatureStatus,
+    SignatureCoverageLevel,
+    TimestampSignatureStatus,
+)
 from pyhanko_certvalidator import ValidationContext
 
+from hitl_audit.canonical import sha256
+from hitl_audit.signing.chains import ChainState, Revocation, chain_state
 from hitl_audit.signing.contents import describe_changes, entry, items
+from hitl_audit.signing.encoding import encoding_problem
+from hitl_audit.signing.rules import Person
 
 __all__ = [
     "FieldState",
     "SignatureState",
     "SignedDocument",
+    "TimestampState",
     "outside_event_loop",
+    "person_of",
     "quiet",
     "read_fields",
     "read_signatures",
@@ -48,7 +59,8 @@ __all__ = [
 T = TypeVar("T")
 
 _WEAK = frozenset({"md2", "md4", "md5", "sha1"})
-_SIGNING = KeyUsageConstraints(key_usage={"digital_signature", "non_repudiation"})
+_MAXIMUM_SIGNATURES = 64
+_UNKNOWN = ChainState("unknown", False, "nobody you trust vouches for it")
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,32 @@ class FieldState:
 
 
 @dataclass(frozen=True)
+class TimestampState:
+    """A time that a timestamp authority confirms (RFC 3161).
+
+    Attributes:
+        time: the confirmed time.
+        authority: name of the authority's certificate.
+        fingerprint: SHA-256 of that certificate, hexadecimal.
+        problem: why it does not hold, in words, or ``""``.
+        chain: what the reader's authorities say of the certificate.
+        covers_whole_file: of a document timestamp: nothing follows it.
+    """
+
+    time: datetime
+    authority: str
+    fingerprint: str
+    problem: str
+    chain: ChainState
+    covers_whole_file: bool = False
+
+    @property
+    def proves(self) -> bool:
+        """It holds, and the reader trusts the authority."""
+        return not self.problem and self.chain.verdict in ("trusted", "not checked")
+
+
+@dataclass(frozen=True)
 class SignatureState:
     """One signature and what its bytes prove.
 
@@ -84,9 +122,13 @@ class SignatureState:
         signed_at: the time the signer's computer claims, or ``None``.
         covers_whole_file: nothing follows this signature in the file.
         locks: it forbids every later change.
-        chain_trusted: a given authority vouches for the certificate.
+        certifies: it says what may follow; only the first may.
+        chain: what the reader's authorities say of the certificate, at the time
+            that a trusted timestamp proves, else now.
+        timestamp: the time that an authority confirms, or ``None``.
         problem: why it does not hold, in words, or ``""``.
         changes: what came after it and is forbidden, in words.
+        certificate: the signer's.
     """
 
     field: str
@@ -101,9 +143,17 @@ class SignatureState:
     signed_at: datetime | None
     covers_whole_file: bool
     locks: bool
-    chain_trusted: bool
+    certifies: bool
+    chain: ChainState
+    timestamp: TimestampState | None
     problem: str
     changes: tuple[str, ...]
+    certificate: x509.Certificate
+
+    @property
+    def person(self) -> Person:
+        """The signer, as the certificate names them."""
+        return person_of(self.certificate)
 
 
 @dataclass(frozen=True)
@@ -112,7 +162,8 @@ class SignedDocument:
 
     ``tail_problem`` says what follows the last signature, or is ``""``;
     ``tail_changes`` says what that alters. ``added_fields`` are the fields
-    that the document did not have when it was first signed.
+    that the document did not have when it was first signed. ``archive`` are
+    the timestamps over the whole document that an archive copy carries.
     """
 
     fields: tuple[FieldState, ...]
@@ -120,6 +171,7 @@ class SignedDocument:
     tail_problem: str = ""
     tail_changes: tuple[str, ...] = ()
     added_fields: tuple[str, ...] = ()
+    archive: tuple[TimestampState, ...] = ()
 
 
 def read_fields(pdf: bytes) -> tuple[FieldState, ...]:
@@ -137,19 +189,47 @@ def read_signatures(
     *,
     authorities: Sequence[x509.Certificate] = (),
     moment: datetime | None = None,
+    crls: Sequence[bytes] = (),
+    archive_time: bool = False,
+    compare: bool = True,
 ) -> SignedDocument:
     """Check every signature of a PDF; nothing is fetched from a network.
+
+    A signer's certificate is judged at the time that a trusted timestamp
+    proves, else at ``moment``. A timestamp authority's certificate is judged
+    at the time that the next timestamp over it proves, else at ``moment``.
 
     Args:
         pdf: the file's bytes.
         authorities: certificates whose holders may vouch for signers.
         moment: the time at which a chain must be valid; now when not given.
+        crls: revocation lists (DER) of the reader, beside those in the file.
+        archive_time: judge the last timestamp over the whole document at its
+            own time instead of at ``moment``, for archives whose authorities
+            have expired since.
+        compare: look for forbidden changes after each signature (slow for a
+            large document; without it ``changes`` is empty).
 
     Raises:
         Exception: not a PDF that can be read; the reader has no common base.
     """
+    when = moment or datetime.now(UTC)
+    reading = _Reading(pdf, tuple(authorities), when, tuple(crls), compare)
     with quiet():
-        return outside_event_loop(lambda: _read(pdf, authorities, moment))
+        return outside_event_loop(lambda: asyncio.run(reading.document(archive_time)))
+
+
+def person_of(certificate: x509.Certificate) -> Person:
+    """The holder of a certificate, as it names them."""
+    spki = certificate.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return Person(
+        name=_subject(certificate, NameOID.COMMON_NAME) or certificate.subject.rfc4514_string(),
+        email=_subject(certificate, NameOID.EMAIL_ADDRESS) or _alternative_email(certificate),
+        fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
+        public_key=sha256(spki).hex(),
+    )
 
 
 @contextmanager
@@ -181,49 +261,11 @@ def outside_event_loop(work: Callable[[], T]) -> T:
         return pool.submit(work).result()
 
 
-def _read(
-    pdf: bytes, authorities: Sequence[x509.Certificate], moment: datetime | None
-) -> SignedDocument:
-    try:
-        reader = PdfFileReader(io.BytesIO(pdf))
-    except PdfError:
-        # A long tail hides the end of the document from the reader.
-        end = pdf.rfind(b"%%EOF") + len(b"%%EOF")
-        if end < len(b"%%EOF") or not pdf[end:].strip():
-            raise
-        inner = _read(pdf[:end] + b"\n", authorities, moment)
-        return SignedDocument(inner.fields, inner.signatures, _appended(len(pdf) - end))
-    fields = tuple(_fields(reader))
-    embedded = sorted(reader.embedded_signatures, key=lambda s: s.signed_revision)
-    context = _context(authorities, moment)
-    signatures = tuple(_state(pdf, s, fields, context()) for s in embedded)
-    if not embedded:
-        return SignedDocument(fields, ())
-    last, end = embedded[-1], _end(embedded[-1])
-    tail = ""
-    changes: tuple[str, ...] = ()
-    if end < len(pdf) and not signatures[-1].problem:
-        if reader.total_revisions == last.signed_revision + 1:
-            tail = _appended(len(pdf) - end)
-        else:
-            tail = (
-                f"{len(pdf) - end:,} bytes follow the last signature as an update of the "
-                "document that nobody signed"
-            )
-            changes = _changes(pdf, end)
-    then = reader.get_historical_resolver(embedded[0].signed_revision)
-    known = {field.name for field in _fields(then)}
-    added = tuple(field.name for field in fields if field.name not in known)
-    return SignedDocument(fields, signatures, tail, changes, added)
-
-
-def _appended(count: int) -> str:
-    return f"{count:,} bytes were appended after the end of the document"
-
-
 def _fields(reader: Any) -> Iterator[FieldState]:
     for name, value, reference in enumerate_sig_fields(reader):
         field = reference.get_object()
+        if value is not None and entry(field["/V"], "/Type") == "/DocTimeStamp":
+            continue  # a timestamp's field is nobody's place to sign
         left, low, right, high = (float(v) for v in items(field["/Rect"]))
         yield FieldState(
             name=name,
@@ -235,14 +277,199 @@ def _fields(reader: Any) -> Iterator[FieldState]:
         )
 
 
-def _context(
-    authorities: Sequence[x509.Certificate], moment: datetime | None
-) -> Callable[[], ValidationContext]:
-    """A fresh context per signature: it collects what it sees."""
-    roots = [
-        asn1_x509.Certificate.load(c.public_bytes(serialization.Encoding.DER)) for c in authorities
-    ]
-    return lambda: ValidationContext(trust_roots=roots, allow_fetching=False, moment=moment)
+class _Reading:
+    """One reading of one file: what it is judged by, and the judging."""
+
+    def __init__(
+        self,
+        pdf: bytes,
+        authorities: tuple[x509.Certificate, ...],
+        moment: datetime,
+        crls: tuple[bytes, ...],
+        compare: bool,
+    ) -> None:
+        self.pdf, self.authorities, self.moment, self.crls = pdf, authorities, moment, crls
+        self.compare = compare
+        self.revocation = Revocation()
+
+    async def document(self, archive_time: bool) -> SignedDocument:
+        pdf = self.pdf
+        try:
+            reader = PdfFileReader(io.BytesIO(pdf))
+        except PdfError:
+            # A long tail hides the end of the document from the reader.
+            end = pdf.rfind(b"%%EOF") + len(b"%%EOF")
+            if end < len(b"%%EOF") or not pdf[end:].strip():
+                raise
+            body = pdf[:end] + b"\n"
+            inner = _Reading(body, self.authorities, self.moment, self.crls, self.compare)
+            found = await inner.document(archive_time)
+            return replace(found, tail_problem=_appended(len(pdf) - end), tail_changes=())
+        fields = tuple(_fields(reader))
+        embedded = sorted(reader.embedded_signatures, key=lambda s: s.signed_revision)
+        if not embedded:
+            return SignedDocument(fields, ())
+        if len(embedded) > _MAXIMUM_SIGNATURES:
+            raise ValueError(f"{len(embedded)} signatures, expected {_MAXIMUM_SIGNATURES} or fewer")
+        self.revocation = _revocation(reader).with_crls(self.crls)
+        signed = [s for s in embedded if s.sig_object_type == "/Sig"]
+        stamps = [s for s in embedded if s.sig_object_type == "/DocTimeStamp"]
+        if len(signed) + len(stamps) != len(embedded):
+            raise ValueError("a signature of an unknown kind")
+        archive = await self._archive(stamps, archive_time)
+        proven = next((stamp.time for stamp in archive if stamp.proves), self.moment)
+        signatures = tuple([await self._signature(s, fields, proven) for s in signed])
+        problems = [s.problem for s in signatures] + [s.problem for s in archive]
+        problem = "".join(problems)
+        tail, changes = _tail(pdf, reader, embedded[-1], problem)
+        then = reader.get_historical_resolver(embedded[0].signed_revision)
+        known = {field.name for field in _fields(then)}
+        added = tuple(field.name for field in fields if field.name not in known)
+        return SignedDocument(fields, signatures, tail, changes, added, archive)
+
+    async def _archive(
+        self, stamps: Sequence[EmbeddedPdfSignature], archive_time: bool
+    ) -> tuple[TimestampState, ...]:
+        """Judge from the last to the first: each is judged when the next was made."""
+        found: list[TimestampState] = []
+        moment = self.moment
+        for place, stamp in enumerate(reversed(stamps)):
+            problem, status = encoding_problem(self.pdf, stamp, by_others=True), None
+            context = _context()
+            try:
+                status = await async_validate_pdf_timestamp(stamp, context, skip_diff=True)
+                problem = problem or _timestamp_problem(status)
+                if not problem and not _is_whole(status.coverage):
+                    problem = "it covers only a part of the document that it stands in"
+                if not problem and place == 0 and _end(stamp) < len(self.pdf):
+                    problem = "it is not the end of the document"
+            except Exception as error:  # a broken timestamp fails, whatever it breaks
+                problem = problem or f"it cannot be checked ({type(error).__name__}: {error})"
+            if status is None:
+                found.append(
+                    TimestampState(
+                        self.moment, "", stamp.signer_cert.sha256.hex(), problem, _UNKNOWN
+                    )
+                )
+                continue
+            if place == 0 and archive_time and not problem:
+                moment = min(moment, status.timestamp)
+            state = await self._timestamp(status, context, moment, problem)
+            found.append(replace(state, covers_whole_file=_end(stamp) == len(self.pdf)))
+            if state.proves:
+                moment = state.time
+        return tuple(reversed(found))
+
+    async def _timestamp(
+        self,
+        status: TimestampSignatureStatus,
+        context: ValidationContext,
+        moment: datetime,
+        problem: str,
+    ) -> TimestampState:
+        certificate = status.signing_cert
+        chain = await chain_state(
+            certificate,
+            others=list(context.certificate_registry),
+            authorities=self.authorities,
+            revocation=self.revocation,
+            moment=moment,
+            timestamping=True,
+        )
+        return TimestampState(
+            time=status.timestamp,
+            authority=certificate.subject.human_friendly,
+            fingerprint=certificate.sha256.hex(),
+            problem=problem,
+            chain=chain,
+        )
+
+    async def _signature(
+        self,
+        signature: EmbeddedPdfSignature,
+        fields: tuple[FieldState, ...],
+        stamps_at: datetime,
+    ) -> SignatureState:
+        certificate = x509.load_der_x509_certificate(signature.signer_cert.dump())
+        problem, status, stamp = encoding_problem(self.pdf, signature), None, None
+        context = _context()
+        if not problem:
+            try:
+                status = await async_validate_pdf_signature(
+                    signature,
+                    signer_validation_context=context,
+                    ts_validation_context=context,
+                    skip_diff=True,
+                )
+                problem = _status_problem(status)
+                timestamp = status.timestamp_validity
+                if timestamp is not None:
+                    stamp = await self._timestamp(
+                        timestamp, context, stamps_at, _timestamp_problem(timestamp)
+                    )
+                    if stamp.problem and not problem:
+                        problem = f"its timestamp does not hold: {stamp.problem}"
+            except Exception as error:  # a broken signature fails, whatever it breaks
+                problem = f"it cannot be checked ({type(error).__name__}: {error})"
+        chain = _UNKNOWN
+        if not problem:
+            chain = await chain_state(
+                signature.signer_cert,
+                others=list(context.certificate_registry),
+                authorities=self.authorities,
+                revocation=self.revocation,
+                moment=stamp.time if stamp is not None and stamp.proves else stamps_at,
+            )
+        changes: tuple[str, ...] = ()
+        if status is not None and not problem and self.compare:
+            changes = _forbidden_changes(self.pdf, signature.field_name)
+        role = next((f.role for f in fields if f.name == signature.field_name), "")
+        person = person_of(certificate)
+        return SignatureState(
+            field=signature.field_name,
+            role=role or signature.field_name,
+            name=person.name,
+            organization=_subject(certificate, NameOID.ORGANIZATION_NAME),
+            email=person.email,
+            fingerprint=person.fingerprint,
+            not_before=certificate.not_valid_before_utc,
+            not_after=certificate.not_valid_after_utc,
+            reason=str(entry(signature.sig_object, "/Reason", "")),
+            signed_at=_claimed_time(signature),
+            covers_whole_file=_end(signature) == len(self.pdf),
+            locks=signature.docmdp_level == MDPPerm.NO_CHANGES,
+            certifies=_certifies(signature),
+            chain=chain,
+            timestamp=stamp,
+            problem=problem,
+            changes=changes,
+            certificate=certificate,
+        )
+
+
+def _tail(
+    pdf: bytes, reader: PdfFileReader, last: EmbeddedPdfSignature, problem: str
+) -> tuple[str, tuple[str, ...]]:
+    """What follows the last signature or timestamp."""
+    end = _end(last)
+    if end >= len(pdf) or problem:
+        return "", ()
+    if reader.total_revisions == last.signed_revision + 1:
+        return _appended(len(pdf) - end), ()
+    words = (
+        f"{len(pdf) - end:,} bytes follow the last signature as an update of the "
+        "document that nobody signed"
+    )
+    return words, _changes(pdf, end)
+
+
+def _appended(count: int) -> str:
+    return f"{count:,} bytes were appended after the end of the document"
+
+
+def _context() -> ValidationContext:
+    """Trusts nobody: whom the reader trusts is decided in ``chains``. It collects what it sees."""
+    return ValidationContext(trust_roots=[], allow_fetching=False)
 
 
 def _end(signature: EmbeddedPdfSignature) -> int:
@@ -250,48 +477,36 @@ def _end(signature: EmbeddedPdfSignature) -> int:
     return int(signature.byte_range[-2]) + int(signature.byte_range[-1])
 
 
-def _state(
-    pdf: bytes,
-    signature: EmbeddedPdfSignature,
-    fields: tuple[FieldState, ...],
-    context: ValidationContext,
-) -> SignatureState:
-    certificate = x509.load_der_x509_certificate(signature.signer_cert.dump())
+def _certifies(signature: EmbeddedPdfSignature) -> bool:
+    """Whether it allows later signatures and nothing else (DocMDP, ISO 32000-2, 12.8.2.2)."""
+    references = items(entry(signature.sig_object, "/Reference", ()))
+    stated = any(entry(reference, "/TransformMethod") == "/DocMDP" for reference in references)
+    return stated and signature.docmdp_level in (MDPPerm.NO_CHANGES, MDPPerm.FILL_FORMS)
 
-    def subject(oid: x509.ObjectIdentifier) -> str:
-        found = certificate.subject.get_attributes_for_oid(oid)
-        return str(found[0].value) if found else ""
 
-    problem, status = _encoding_problem(pdf, signature), None
-    if not problem:
-        try:
-            status = validate_pdf_signature(
-                signature, signer_validation_context=context, key_usage_settings=_SIGNING
-            )
-            problem = _status_problem(status)
-        except Exception as error:  # a broken signature fails, whatever it breaks
-            problem = f"it cannot be checked ({type(error).__name__}: {error})"
-    changes: tuple[str, ...] = ()
-    if status is not None and not problem and not status.docmdp_ok:
-        changes = _changes(pdf, _end(signature)) or (_forbidden(status),)
-    role = next((f.role for f in fields if f.name == signature.field_name), "")
-    return SignatureState(
-        field=signature.field_name,
-        role=role or signature.field_name,
-        name=subject(NameOID.COMMON_NAME) or certificate.subject.rfc4514_string(),
-        organization=subject(NameOID.ORGANIZATION_NAME),
-        email=subject(NameOID.EMAIL_ADDRESS),
-        fingerprint=signature.signer_cert.sha256.hex(),
-        not_before=certificate.not_valid_before_utc,
-        not_after=certificate.not_valid_after_utc,
-        reason=str(entry(signature.sig_object, "/Reason", "")),
-        signed_at=_claimed_time(signature),
-        covers_whole_file=_end(signature) == len(pdf),
-        locks=signature.docmdp_level == MDPPerm.NO_CHANGES,
-        chain_trusted=status is not None and not problem and bool(status.trusted),
-        problem=problem,
-        changes=changes,
-    )
+def _revocation(reader: PdfFileReader) -> Revocation:
+    """What the document's security store holds (ISO 32000-2, 12.8.4.3)."""
+    store = entry(reader.root, "/DSS")
+    if store is None:
+        return Revocation()
+
+    def streams(key: str) -> Iterable[bytes]:
+        return [bytes(stream.data) for stream in items(entry(store, key, ()))]
+
+    return Revocation.of(streams("/CRLs"), streams("/OCSPs"), streams("/Certs"))
+
+
+def _subject(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str:
+    found = certificate.subject.get_attributes_for_oid(oid)
+    return str(found[0].value) if found else ""
+
+
+def _alternative_email(certificate: x509.Certificate) -> str:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return ""
+    return next(iter(names.get_values_for_type(x509.RFC822Name)), "")
 
 
 def _claimed_time(signature: EmbeddedPdfSignature) -> datetime | None:
@@ -310,15 +525,56 @@ def _status_problem(status: PdfSignatureStatus) -> str:
         return "the signature was not made with the key of its certificate, or was altered"
     if status.md_algorithm in _WEAK:
         return f"it uses {status.md_algorithm}, which is no longer safe"
-    if (status.coverage or SignatureCoverageLevel.UNCLEAR) < SignatureCoverageLevel.ENTIRE_REVISION:
+    if not _is_whole(status.coverage):
         return "it covers only a part of the document that it stands in"
     return ""
 
 
-def _forbidden(status: PdfSignatureStatus) -> str:
-    if isinstance(status.diff_result, SuspiciousModification):
-        return "parts of the document were changed that a later signature may not change"
-    return "the document was changed after this signature had locked it"
+def _timestamp_problem(status: TimestampSignatureStatus) -> str:
+    if not status.intact:
+        return "it is the timestamp of something else"
+    if not status.valid:
+        return "it was not made with the key of its certificate, or was altered"
+    if status.md_algorithm in _WEAK:
+        return f"it uses {status.md_algorithm}, which is no longer safe"
+    return ""
+
+
+def _is_whole(coverage: SignatureCoverageLevel | None) -> bool:
+    level = coverage or SignatureCoverageLevel.UNCLEAR
+    return bool(level >= SignatureCoverageLevel.ENTIRE_REVISION)
+
+
+@lru_cache(maxsize=2)
+def _comparison(pdf: bytes) -> dict[str, tuple[str, ...]]:
+    """Per field of a signature, what came after it and is forbidden.
+
+    A function of the bytes alone, and the slow part of a check; whoever signs
+    checks the same bytes several times.
+    """
+    reader = PdfFileReader(io.BytesIO(pdf))
+    found: dict[str, tuple[str, ...]] = {}
+    for signature in reader.embedded_regular_signatures:
+        try:
+            signature.compute_integrity_info()
+            info = signature.summarise_integrity_info()
+            if info["docmdp_ok"]:
+                continue
+            suspicious = isinstance(signature.diff_result, SuspiciousModification)
+        except Exception as error:  # what cannot be compared was changed
+            found[signature.field_name] = (f"it cannot be compared ({error})",)
+            continue
+        words = (
+            "parts of the document were changed that a later signature may not change"
+            if suspicious
+            else "the document was changed after this signature had locked it"
+        )
+        found[signature.field_name] = _changes(pdf, _end(signature)) or (words,)
+    return found
+
+
+def _forbidden_changes(pdf: bytes, field: str) -> tuple[str, ...]:
+    return _comparison(pdf).get(field, ())
 
 
 def _changes(pdf: bytes, end: int) -> tuple[str, ...]:
@@ -326,64 +582,3 @@ def _changes(pdf: bytes, end: int) -> tuple[str, ...]:
         return describe_changes(pdf[:end], pdf)
     except Exception:  # words only: the refusal stands without them
         return ()
-
-
-def _encoding_problem(pdf: bytes, signature: EmbeddedPdfSignature) -> str:
-    """Say why the signature does not lie in the file exactly as a signer writes it.
-
-    The place of the signature is the one part of the file that no signature
-    covers. If anything in it could vary, a file could differ from the signed
-    one and still pass.
-    """
-    numbers = [int(n) for n in signature.byte_range]
-    if len(numbers) != 4 or numbers[0] != 0 or min(numbers) < 0 or sum(numbers[2:]) > len(pdf):
-        return "the file was rewritten after signing: the signed ranges do not fit it"
-    gap = pdf[numbers[1] : numbers[2]]
-    hexadecimal = gap[1:-1]
-    if gap[:1] != b"<" or gap[-1:] != b">" or not _same_bytes(hexadecimal, signature):
-        return (
-            "the file was rewritten after signing: the signature no longer lies where it was "
-            "made, so nothing in the file is covered by it"
-        )
-    if hexadecimal not in (hexadecimal.lower(), hexadecimal.upper()):
-        return "the signature was altered (its digits are written in two ways)"
-    raw = signature.pkcs7_content
-    content = cms.ContentInfo.load(raw)
-    size = len(content.dump())
-    if any(raw[size:]):
-        return "the signature was altered (its padding is not empty)"
-    return _cms_problem(raw[:size], signature.signer_cert)
-
-
-def _same_bytes(hexadecimal: bytes, signature: EmbeddedPdfSignature) -> bool:
-    try:
-        return bytes.fromhex(hexadecimal.decode("ascii")) == signature.pkcs7_content
-    except ValueError:
-        return False
-
-
-def _cms_problem(der: bytes, certificate: asn1_x509.Certificate) -> str:
-    """Check the few CMS parts that no signature covers against those that one does."""
-    altered = "the signature was altered (its container is not as signers write it)"
-    try:
-        content = cms.ContentInfo.load(der, strict=True)
-        signed = content["content"]
-        (signer,) = signed["signer_infos"]
-        (digest,) = signed["digest_algorithms"]
-        by_serial = signer["sid"].name == "issuer_and_serial_number"
-        plain = signed["encap_content_info"]["content_type"].native == "data"
-        as_expected = (
-            # Nothing between the last part and the padding.
-            content.contents == content["content_type"].dump() + signed.dump()
-            # RFC 5652, sections 5.1 and 5.3
-            and signer["version"].native == ("v1" if by_serial else "v3")
-            and signed["version"].native == ("v1" if by_serial and plain else "v3")
-            and digest.dump() == signer["digest_algorithm"].dump()
-            # Readers compare names without regard to case.
-            and (
-                not by_serial or signer["sid"].chosen["issuer"].dump() == certificate.issuer.dump()
-            )
-        )
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return altered
-    return "" if as_expected else altered

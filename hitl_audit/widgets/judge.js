@@ -1,56 +1,19 @@
 // The judging page: shows the `view` trait, sends what the reviewer does.
-// All text goes through textContent, so a hostile string stays a string.
+// Set behind dom.js and what_if.js.
 
 const NOTHING = "This answer is not saved yet";
 const LOST =
   "Not saved yet: the connection is lost. Your answer is kept in this browser " +
   "and will be sent when you reload.";
-
-function h(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (name.startsWith("--")) element.style.setProperty(name, value);
-    else if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value != null) element.setAttribute(name, value);
-  }
-  element.append(...children.filter((child) => child != null));
-  return element;
-}
-
-function newId() {
-  if (crypto.randomUUID) return crypto.randomUUID(); // only where the page is secure
-  const b = crypto.getRandomValues(new Uint8Array(16));
-  b[6] = (b[6] & 0x0f) | 0x40;
-  b[8] = (b[8] & 0x3f) | 0x80;
-  const hex = Array.from(b, (x) => x.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-}
-
-// A browser may forbid storage; then answers simply have no second home.
-const storage = {
-  read(key, otherwise) {
-    try {
-      return JSON.parse(localStorage.getItem(key)) ?? otherwise;
-    } catch {
-      return otherwise;
-    }
-  },
-  write(key, value) {
-    try {
-      if (value == null) localStorage.removeItem(key);
-      else localStorage.setItem(key, JSON.stringify(value));
-    } catch {}
-  },
-};
-
-const time = (utc) => new Date(utc).toLocaleTimeString([], { timeStyle: "short" });
+const LOST_EDIT = "No answer: the connection is lost. Reload to go on; what you recorded is safe.";
 
 function render({ model, el }) {
   let view = model.get("view");
   let choice = null;
   let lostTimer = null;
   let nodes = {};
+  let desk = null; // what is tried on the case on screen
+  let loose = () => {};
   const uid = newId().slice(0, 8);
   const root = h("section", {
     class: "hitl-judge",
@@ -61,8 +24,12 @@ function render({ model, el }) {
 
   const outboxKey = () => `hitl-audit/outbox/${view.outbox}`;
   const draftKey = () => `hitl-audit/draft/${view.outbox}/${view.case?.id}`;
+  const noteKey = () => `${draftKey()}/note`;
   const outbox = () => storage.read(outboxKey(), []);
-  const isVerdict = () => view.stage === "final" || view.stage === "correction";
+  const isVerdict = () => ["final", "correction", "adjudicate"].includes(view.stage);
+  const needsWhy = () =>
+    choice === "disagree" || view.stage === "adjudicate" ||
+    (choice === "escalate" && view.escalates_to);
 
   // ------------------------------------------------------------- sending
   function post(message) {
@@ -78,18 +45,31 @@ function render({ model, el }) {
   }
 
   function submit() {
-    if (!view.answers || view.stage === "saved") return;
+    if (!nodes.save) return;
+    desk?.flush(); // an edit that waits for the next arrow key comes before the verdict
     const reasons = [...root.querySelectorAll(".hj-reasons input:checked")].map((x) => x.value);
+    const sure = root.querySelector(".hj-sure input:checked");
     const message = {
       kind: "submit",
       event_id: newId(),
       case_id: view.case.id,
       step: view.stage,
       answer: choice ?? "",
-      reasons: choice === "disagree" ? reasons : [],
-      rationale: nodes.why?.value ?? "",
+      confidence: sure ? Number(sure.value) : null,
+      reasons: nodes.reasons?.hidden === false ? reasons : [],
+      rationale: nodes.whyBox?.hidden === false ? nodes.why.value : "",
+      note: nodes.note?.value ?? "",
       corrects: view.stage === "correction" ? view.saved.event_id : null,
     };
+    save(message);
+  }
+
+  function withdraw() {
+    save({ kind: "withdraw", event_id: newId(), case_id: view.case.id, step: "withdraw",
+      withdraws: view.saved.event_id, rationale: nodes.why.value });
+  }
+
+  function save(message) {
     alarm("");
     nodes.status.textContent = "Saving…";
     const others = outbox().filter((m) => m.case_id !== message.case_id || m.step !== message.step);
@@ -104,15 +84,21 @@ function render({ model, el }) {
   }
 
   function receive(message) {
+    if (message.kind === "what-if") {
+      desk?.receive(message);
+      return;
+    }
     acknowledge(message.event_id);
     if (message.kind === "saved") {
       storage.write(draftKey(), null);
+      storage.write(noteKey(), null);
       alarm("");
     } else if (message.kind === "refused") {
       nodes.status.textContent = NOTHING;
       alarm(message.words);
       const field = {
         answer: root.querySelector(".hj-answers button"),
+        confidence: root.querySelector(".hj-sure input"),
         reasons: root.querySelector(".hj-reasons input"),
         rationale: nodes.why,
       }[message.field];
@@ -129,13 +115,14 @@ function render({ model, el }) {
     choice = answer;
     for (const button of root.querySelectorAll(".hj-answers button"))
       button.setAttribute("aria-pressed", String(button.dataset.answer === answer));
-    const disagrees = answer === "disagree";
-    if (nodes.reasons) nodes.reasons.hidden = !disagrees;
+    if (nodes.reasons) nodes.reasons.hidden = answer !== "disagree" && view.stage !== "adjudicate";
     if (nodes.why) {
-      nodes.why.required = disagrees;
-      nodes.whyLabel.textContent = disagrees
-        ? "Why? In a few words"
-        : "Anything to add? (optional)";
+      nodes.whyBox.hidden = !needsWhy() && answer !== "escalate";
+      nodes.why.required = Boolean(needsWhy());
+      nodes.whyLabel.textContent =
+        answer !== "escalate" ? "Why? In a few words"
+          : view.escalates_to ? `What should the ${view.escalates_to} decide? In a few words`
+            : "Why? (optional)";
     }
     nodes.save.disabled = false;
     alarm("");
@@ -148,26 +135,86 @@ function render({ model, el }) {
       "header",
       { class: "hj-header" },
       h("h2", {}, title),
-      h("span", { class: "hj-muted" }, view.case ? words : ""),
+      h("span", { class: "hj-muted" }, view.case && view.stage !== "back" ? words : ""),
+      view.due ? dueWords() : null,
       view.simulated ? h("strong", { class: "hj-flag" }, "SIMULATED JUDGMENTS") : null,
       h("span", { class: "hj-muted hj-who" }, view.reviewer),
+      view.history?.length && view.stage !== "back"
+        ? h("button", { type: "button", class: "hj-quiet", onclick: () => lookAt(view.history.at(-1)) },
+          "Look back")
+        : null,
       h("progress", { max: total || 1, value: judged, "aria-label": `Progress: ${words}` }),
     );
   }
 
-  function caseCard() {
-    const list = h("dl", { class: "hj-values" });
-    for (const [name, value] of view.case.values)
-      list.append(h("div", {}, h("dt", {}, name), h("dd", {}, value)));
-    return h("section", { class: "hj-card", "aria-label": "The case" },
-      h("h3", {}, "The case"), list);
+  function dueWords() {
+    const due = new Date(view.due);
+    const late = due < new Date();
+    const day = due.toLocaleDateString([], { dateStyle: "medium" });
+    return h("span", { class: late ? "hj-late" : "hj-muted" }, late ? `Overdue since ${day}` : `Due ${day}`);
   }
 
+  const lookAt = (caseId) => post({ kind: "back", case_id: caseId });
+
+  function remarks() {
+    return view.remarks?.length
+      ? h("div", { class: "hj-remarks", role: "note" }, ...view.remarks.map((words) => h("p", {}, words)))
+      : null;
+  }
+
+  function caseCard() {
+    const line = ([name, value]) =>
+      h("div", {}, h("dt", {}, name),
+        h("dd", value === "not recorded" ? { class: "hj-missing" } : {}, value));
+    const groups = view.case.groups ?? [["", view.case.values]];
+    const missing = view.case.values.filter(([, value]) => value === "not recorded").length;
+    return h("section", { class: "hj-card", "aria-label": "The case" },
+      h("div", { class: "hw-head" }, h("h3", { tabindex: "-1" }, "The case"),
+        view.what_if ? h("button", { type: "button", class: "hj-quiet", onclick: tryChanges }, "Try changes") : null),
+      missing ? h("p", { class: "hj-muted" }, `${missing} of ${view.case.values.length} facts ${missing === 1 ? "is" : "are"} not recorded.`) : null,
+      ...groups.flatMap(([title, values]) => [
+        title ? h("h4", { class: "hj-group-title" }, title) : null,
+        h("dl", { class: "hj-values" }, ...values.map(line))]));
+  }
+
+  // The facts become controls, in their place; the judgment beside them stays as it is.
+  function tryChanges() {
+    if (!desk) {
+      desk = whatIf({ post: (message) => {
+        try {
+          model.send(message);
+        } catch {}
+      }, uid, lost: () => alarm(LOST_EDIT), warning: unreliable(view.model) });
+      desk.open();
+      desk.tools.append(h("button", { type: "button", class: "hj-quiet", onclick: stopTrying }, "Done"));
+    }
+    nodes.case.replaceWith(desk.controls);
+    nodes.model.replaceWith(desk.told);
+    nodes.side.append(desk.questions);
+    nodes.columns.classList.add("hw-columns");
+    desk.redraw();
+    desk.controls.querySelector("h3").focus();
+  }
+
+  function stopTrying() {
+    desk.flush();
+    desk.controls.replaceWith(nodes.case);
+    desk.told.replaceWith(nodes.model);
+    desk.questions.remove();
+    nodes.columns.classList.remove("hw-columns");
+    nodes.case.querySelector("h3").focus();
+  }
+
+  const unreliable = (m) => m.reliable ? null
+    : h("p", { class: "hj-warning" }, h("strong", {}, "Do not rely on this explanation. "), m.reason);
+
   function modelCard() {
-    if (view.stage === "blind")
+    if (!view.model)
       return h("p", { class: "hj-hidden" },
         h("span", { class: "hj-lock", "aria-hidden": "true" }),
-        "The model’s answer stays hidden until you have recorded your own.");
+        view.stage === "back"
+          ? "The model’s answer was not shown to you on this case."
+          : "The model’s answer stays hidden until you have recorded your own.");
     const m = view.model;
     const rows = m.bars.map((bar) =>
       h("li", { class: "hj-bar", "data-side": bar.side },
@@ -177,8 +224,6 @@ function render({ model, el }) {
         h("span", { class: "hj-track", "aria-hidden": "true" },
           h("span", { class: "hj-fill", "--length": bar.length })),
         h("span", { class: "hj-effect", "aria-hidden": "true" }, bar.text)));
-    const warning = m.reliable ? null
-      : h("p", { class: "hj-warning" }, h("strong", {}, "Do not rely on this explanation. "), m.reason);
     return h("section", { class: "hj-card", "aria-label": "The model’s answer" },
       h("h3", {}, "The model’s answer"),
       h("p", { class: "hj-decision" }, m.decision),
@@ -186,9 +231,50 @@ function render({ model, el }) {
       h("div", { class: "hj-gauge", "aria-hidden": "true", "--p": m.probability, "--t": m.threshold },
         h("span", { class: "hj-level" }), h("span", { class: "hj-threshold" })),
       rows.length ? h("h4", {}, "What moved it") : null,
-      warning,
+      unreliable(m),
       rows.length ? h("p", { class: "hj-muted" }, m.start, h("span", { class: "hj-legend" }, m.legend)) : null,
       h("ul", { class: "hj-bars" }, ...rows));
+  }
+
+  function argumentsCard() {
+    const said = view.dissent.arguments.map((a) =>
+      h("li", {}, h("strong", {}, a.decision), a.reasons.length ? ` · ${a.reasons.join(" · ")}` : "",
+        a.rationale ? h("blockquote", {}, a.rationale) : null));
+    return h("section", { class: "hj-card", "aria-label": "The reviewers’ arguments" },
+      h("h3", {}, "The reviewers differ"),
+      h("p", { class: "hj-muted" }, view.dissent.words),
+      h("ul", { class: "hj-said" }, ...said));
+  }
+
+  function backCard() {
+    const answers = view.look.answers.map((a) =>
+      h("li", { "data-gone": a.gone ? "true" : null }, h("strong", {}, a.words),
+        h("span", { class: "hj-muted" }, ` · ${time(a.at)} · record ${a.record}`),
+        a.more.length ? h("blockquote", {}, a.more.join(" — ")) : null));
+    nodes.question = h("h3", { tabindex: "-1" }, view.question);
+    nodes.status = h("p", { class: "hj-muted", role: "status" });
+    nodes.alert = h("p", { class: "hj-alert", role: "alert" });
+    const place = view.history.indexOf(view.case.id);
+    const step = (offset, label) => h("button", { type: "button",
+      disabled: view.history[place + offset] === undefined,
+      onclick: () => lookAt(view.history[place + offset]) }, label);
+    nodes.return = h("button", { type: "button", class: "hj-primary", "aria-keyshortcuts": "Alt+N",
+      onclick: () => post({ kind: "next" }) }, "Return to your queue", h("kbd", {}, "Alt+N"));
+    nodes.next = nodes.return;
+    const card = h("section", { class: "hj-card hj-answer", "aria-label": "What you recorded" },
+      nodes.question, h("p", { class: "hj-muted" }, "Nothing here can be changed. A correction is a new record."),
+      h("ul", { class: "hj-said" }, ...answers), nodes.alert, nodes.status,
+      h("div", { class: "hj-actions" }, nodes.return, step(-1, "Earlier case"), step(1, "Later case")));
+    if (view.saved) {
+      nodes.why = h("textarea", { id: `${uid}-withdraw`, rows: "2" });
+      card.append(h("div", { class: "hj-actions" },
+        h("button", { type: "button", onclick: () => post({ kind: "correct" }) }, "Correct this verdict")),
+        h("details", { class: "hj-keys" }, h("summary", {}, "Withdraw from this case"),
+          h("div", { class: "hj-why" },
+            h("label", { for: `${uid}-withdraw` }, "Why? In a few words"), nodes.why,
+            h("button", { type: "button", onclick: withdraw }, "Withdraw"))));
+    }
+    return card;
   }
 
   function answerCard() {
@@ -204,10 +290,11 @@ function render({ model, el }) {
       nodes.next = h("button", { type: "button", class: "hj-primary", "aria-keyshortcuts": "Alt+N",
         onclick: () => post({ kind: "next" }) }, "Next case", h("kbd", {}, "Alt+N"));
       card.append(
-        h("p", { class: "hj-verdict" }, "Your verdict: ", h("strong", {}, saved.answer)),
+        h("p", { class: "hj-verdict" }, saved.settled ? "Your decision: " : "Your verdict: ", h("strong", {}, saved.answer)),
         nodes.status, nodes.alert,
         h("div", { class: "hj-actions" }, nodes.next,
-          h("button", { type: "button", onclick: () => post({ kind: "correct" }) }, "Correct this verdict")));
+          saved.settled ? null
+            : h("button", { type: "button", onclick: () => post({ kind: "correct" }) }, "Correct this verdict")));
       return card;
     }
     if (view.own) card.append(h("p", { class: "hj-muted" }, "Your own decision was: ", h("strong", {}, view.own)));
@@ -216,19 +303,38 @@ function render({ model, el }) {
         h("button", { type: "button", "data-answer": answer, "aria-pressed": "false",
           "aria-keyshortcuts": String(i + 1), onclick: () => choose(answer) },
           h("kbd", { "aria-hidden": "true" }, String(i + 1)), label))));
+    if (view.stage === "blind") card.append(confidence());
     if (isVerdict()) {
-      nodes.reasons = h("fieldset", { class: "hj-reasons", hidden: true }, h("legend", {}, "Reasons"),
+      nodes.reasons = h("fieldset", { class: "hj-reasons", hidden: view.stage !== "adjudicate" }, h("legend", {}, "Reasons"),
         ...view.reasons.map((reason) => h("label", {}, h("input", { type: "checkbox", value: reason }), reason)));
-      nodes.whyLabel = h("label", { for: `${uid}-why` }, "Anything to add? (optional)");
+      nodes.whyLabel = h("label", { for: `${uid}-why` }, "Why? In a few words");
       nodes.why = h("textarea", { id: `${uid}-why`, rows: "2",
         oninput: () => storage.write(draftKey(), nodes.why.value || null) });
-      nodes.why.value = view.stage === "final" ? storage.read(draftKey(), "") : "";
-      card.append(nodes.reasons, h("div", { class: "hj-why" }, nodes.whyLabel, nodes.why));
+      nodes.why.value = view.stage === "correction" ? "" : storage.read(draftKey(), "");
+      nodes.whyBox = h("div", { class: "hj-why", hidden: view.stage !== "adjudicate" },
+        nodes.whyLabel, nodes.why);
+      card.append(nodes.reasons, nodes.whyBox);
+    }
+    if (isVerdict() && view.stage !== "adjudicate") {
+      nodes.note = h("textarea", { id: `${uid}-note`, rows: "1",
+        oninput: () => storage.write(noteKey(), nodes.note.value || null) });
+      nodes.note.value = view.stage === "final" ? storage.read(noteKey(), "") : "";
+      card.append(h("div", { class: "hj-why hj-note" },
+        h("label", { for: `${uid}-note` }, "Anything to add? (optional)"), nodes.note));
     }
     nodes.save = h("button", { type: "button", class: "hj-primary", disabled: true,
       "aria-keyshortcuts": "Control+Enter", onclick: submit }, "Save", h("kbd", {}, "Ctrl+Enter"));
     card.append(nodes.alert, h("div", { class: "hj-actions" }, nodes.save, nodes.status), keyboardHelp());
     return card;
+  }
+
+  function confidence() {
+    const names = ["a guess", "", "", "", "certain"];
+    return h("fieldset", { class: "hj-sure" }, h("legend", {}, "How sure are you? (optional)"),
+      h("div", {}, ...names.map((name, i) =>
+        h("label", { "aria-keyshortcuts": `Shift+${i + 1}` },
+          h("input", { type: "radio", name: `${uid}-sure`, value: String(i + 1) }),
+          h("span", {}, String(i + 1), name ? h("span", { class: "hj-muted" }, ` ${name}`) : null)))));
   }
 
   function keyboardHelp() {
@@ -237,11 +343,14 @@ function render({ model, el }) {
     input.checked = storage.read(key, true);
     nodes.singleKeys = input;
     return h("details", { class: "hj-keys" }, h("summary", {}, "Keyboard"),
-      h("p", { class: "hj-muted" }, "1–4 choose · Ctrl+Enter save · Alt+N next case"),
+      h("p", { class: "hj-muted" }, "1–4 choose · Shift+1–5 how sure · Ctrl+Enter save · Alt+N next case · Ctrl+Z undo a change"),
       h("label", {}, input, "Number keys choose while no text field has the focus"));
   }
 
   function draw(moveFocus) {
+    loose();
+    desk?.drop();
+    desk = null;
     nodes = {};
     choice = null;
     root.dataset.stage = view.stage;
@@ -249,25 +358,42 @@ function render({ model, el }) {
       nodes.alert = h("p", { class: "hj-alert", role: "alert" });
       nodes.question = h("h3", { tabindex: "-1" }, view.question);
       nodes.status = h("p", { class: "hj-muted", role: "status" }, "Every answer is in the ledger.");
-      root.replaceChildren(header(),
-        h("section", { class: "hj-card hj-finished" }, nodes.question, nodes.status, nodes.alert));
+      root.replaceChildren(...[header(), remarks(),
+        h("section", { class: "hj-card hj-finished" }, nodes.question, nodes.status,
+          view.debrief ? h("p", {}, view.debrief) : null, nodes.alert)].filter(Boolean));
     } else {
-      root.replaceChildren(header(), h("div", { class: "hj-columns" }, caseCard(),
-        h("div", { class: "hj-side" }, modelCard(), answerCard())));
+      nodes.model = modelCard();
+      nodes.case = caseCard();
+      nodes.side = h("div", { class: "hj-side" }, nodes.model, view.dissent ? argumentsCard() : null,
+        view.stage === "back" ? backCard() : answerCard());
+      nodes.columns = h("div", { class: "hj-columns" }, nodes.case, nodes.side);
+      root.replaceChildren(...[header(), remarks(), nodes.columns].filter(Boolean));
+      loose = keepInSight(nodes.side);
     }
-    if (moveFocus) (nodes.next ?? nodes.question).focus({ preventScroll: false });
+    const first = view.stage === "saved" ? nodes.next : nodes.question;
+    if (moveFocus) first.focus({ preventScroll: false });
   }
 
   // ------------------------------------------------------------- keyboard
   root.addEventListener("keydown", (event) => {
-    const inText = event.target.matches("textarea, input:not([type=checkbox])");
+    const inText = event.target.matches("textarea, select, input:not([type=checkbox], [type=radio])");
     const plain = !event.ctrlKey && !event.altKey && !event.metaKey;
-    if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
+    if (desk && undoKey(event, desk)) {
+      // the last edit is taken back
+    } else if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
       event.preventDefault();
       submit();
     } else if (event.altKey && event.code === "KeyN" && nodes.next) {
       event.preventDefault();
       nodes.next.click();
+    } else if (plain && event.shiftKey && !inText && nodes.singleKeys?.checked &&
+        /^Digit[1-5]$/.test(event.code) && !/^[0-9]$/.test(event.key)) {
+      const radio = root.querySelectorAll(".hj-sure input")[Number(event.code.at(-1)) - 1];
+      if (radio) {
+        event.preventDefault();
+        radio.checked = true;
+        radio.focus();
+      }
     } else if (plain && !inText && nodes.singleKeys?.checked && /^[1-4]$/.test(event.key)) {
       const button = root.querySelectorAll(".hj-answers button")[event.key - 1];
       if (button) {
@@ -286,9 +412,15 @@ function render({ model, el }) {
   model.on("change:view", onView);
   model.on("msg:custom", receive);
   draw(false);
+  // On a page of its own nothing else has the focus, and keys would go nowhere.
+  requestAnimationFrame(() => {
+    if (document.activeElement === document.body) nodes.question.focus({ preventScroll: true });
+  });
   for (const message of outbox()) post(message);
   return () => {
     clearTimeout(lostTimer);
+    loose();
+    desk?.drop();
     model.off("change:view", onView);
     model.off("msg:custom", receive);
   };

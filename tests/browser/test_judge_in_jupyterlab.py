@@ -213,8 +213,9 @@ def test_judging_by_mouse_and_by_keyboard_through_a_reload(lab: Lab, page: Page)
     expect(review.get_by_text("1 of 3")).to_be_visible()
     expect(review.get_by_text("The model’s answer stays hidden")).to_be_visible()
     expect(review.get_by_role("button", name="Save")).to_be_disabled()
-    shot(page, "1-blind")
     review.get_by_role("button", name="Approve").click()
+    review.get_by_role("radio", name="5 certain").check()
+    shot(page, "1-blind")
     review.get_by_role("button", name="Save").click()
     expect(review.get_by_role("heading", name="Do you agree with the model?")).to_be_focused()
     expect(review.get_by_text("raises by 14.8 points")).to_have_count(1)
@@ -237,6 +238,7 @@ def test_judging_by_mouse_and_by_keyboard_through_a_reload(lab: Lab, page: Page)
     review.get_by_label("Why? In a few words").fill(
         "<img src=x onerror=alert(1)> two late payments"
     )
+    review.get_by_label("Anything to add? (optional)").fill("asked the branch")
     review.get_by_role("button", name="Save").click()
     expect(review.get_by_role("button", name="Next case")).to_be_focused()
     expect(status).to_contain_text("record")
@@ -250,6 +252,8 @@ def test_judging_by_mouse_and_by_keyboard_through_a_reload(lab: Lab, page: Page)
     page.keyboard.press("d")
     page.keyboard.press("2")
     expect(review.get_by_role("button", name="Deny")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Shift+Digit2")
+    expect(review.get_by_role("radio", name="2")).to_be_checked()
     page.keyboard.press("Control+Enter")
     expect(review.get_by_role("heading", name="Do you agree with the model?")).to_be_focused()
     shot(page, "5-final-second")
@@ -257,6 +261,14 @@ def test_judging_by_mouse_and_by_keyboard_through_a_reload(lab: Lab, page: Page)
     page.keyboard.press("Control+Enter")
     expect(review.get_by_role("button", name="Next case")).to_be_focused()
     expect(review.locator("#hostile")).to_have_count(0)
+
+    # Looking back at case 1 shows what was recorded there; nothing can be changed.
+    review.get_by_role("button", name="Look back").click()
+    review.get_by_role("button", name="Earlier case").click()
+    expect(review.get_by_text("Your own decision: Approve, 5 of 5 sure")).to_be_visible()
+    expect(review.get_by_text("Verdict on the model: Disagree")).to_be_visible()
+    expect(review.get_by_role("button", name="Save")).to_have_count(0)
+    shot(page, "5-back")
 
     # Case 3: the kernel dies. The answer waits in the browser and arrives after a reload.
     page.keyboard.press("Alt+n")
@@ -290,8 +302,12 @@ def test_judging_by_mouse_and_by_keyboard_through_a_reload(lab: Lab, page: Page)
     ]
     assert events[0].shown == ("case",)
     assert events[1].shown[:2] == ("case", "prediction")
+    assert [event.confidence for event in events[:4]] == [5, None, 2, None]
+    scores = [(event.case_id, event.model_score) for event in events if event.phase == "final"]
+    assert scores == [(case, 0.31 if case == "c3" else 0.858) for case in (first, second, third)]
     assert events[1].reasons == ("A factor weighs too much",)
     assert events[1].rationale == "<img src=x onerror=alert(1)> two late payments"
+    assert events[1].note == "asked the branch"
     assert {event.reviewer for event in events} == {"Dana Reviewer"}
     assert not any(event.simulated for event in events)
     assert foreign == []

@@ -34,6 +34,9 @@ from sklearn.tree import DecisionTreeClassifier
 from hitl_audit.errors import ExplanationError
 from hitl_audit.explanations.encoding import read_encoding
 from hitl_audit.explanations.explain import explain
+from hitl_audit.explanations.model_output import resolve_output
+from hitl_audit.explanations.raw_features import Coding
+from hitl_audit.explanations.views.asking import ask_with
 
 People = tuple[pd.DataFrame, pd.Series]
 NUMBERS, WORDS = ["income", "debts"], ["job", "region"]
@@ -301,3 +304,18 @@ def test_a_late_mixture_is_found_in_whatever_parts(
     model = make_pipeline(step, LogisticRegression()).fit(X, np.arange(40) % 2)
     with pytest.raises(ExplanationError, match="a change of g changes columns of other features"):
         read_encoding(model, X)
+
+
+def test_a_missing_text_stays_the_kind_of_missing_it_is() -> None:
+    """None and NaN are two categories to an encoder, and both may occur as texts of type object."""
+    X = pd.DataFrame({"kind": pd.Series(["a", None, "b"] * 10, dtype=object), "x": range(30)})
+    columns = ColumnTransformer([("k", OneHotEncoder(), ["kind"])], remainder="passthrough")
+    model = make_pipeline(columns, LogisticRegression()).fit(X, [0, 1, 1] * 10)
+    assert read_encoding(model, X).source.tolist() == [0, 0, 0, 1]
+    coding = Coding.of(X)
+    back = coding.decode(coding.encode(X))
+    assert back["kind"].dtype == object
+    assert back["kind"].tolist() == X["kind"].tolist()
+    output = resolve_output(model, output=None, as_array=False)
+    asked = ask_with(output, X.iloc[:3], "kind", X["kind"].array.take([0, 1, 2]))
+    np.testing.assert_allclose(asked[0], output(X.iloc[:3].assign(x=0)))

@@ -100,7 +100,7 @@ def test_in_a_folder_records_are_kept_and_printed(mortgage_folder: Path, tmp_pat
     shutil.copytree(mortgage_folder, folder)
     for owner in ("Ada", "Grace"):
         record_follow_up(folder, "F4", now=lambda: NOW, **(GIVEN | {"owner": owner}))
-    evidence, _, _ = current_evidence(folder)
+    evidence, _, _ = current_evidence(folder, now=NOW)
     assert [r.owner for r in evidence.follow_ups] == ["Ada", "Grace"]
     report = report_of(folder, now=NOW, since=mortgage_folder)
     table, _ = _section(report.document)

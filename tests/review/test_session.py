@@ -192,7 +192,7 @@ def test_a_restart_comes_back_at_the_same_case_and_step(
     judge_one(session)
     session.case()
     session.submit("unsure")
-    again = session_on(Ledger(ledger.path))
+    again = session_on(Ledger(ledger.path or ""))
     assert again.position() == session.position()
     assert again.position().step == "final"
     assert again.key == session.key

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hitl_audit.review.words import bars, value_words
+from hitl_audit.errors import InputError
+from hitl_audit.review.words import CaseWords, bars, value_words
 
 
 @pytest.mark.parametrize(
@@ -66,3 +67,19 @@ def test_the_others_are_summed_not_dropped(numbers: list[float]) -> None:
         assert drawn[-1].feature == f"{len(numbers) - 5} other features together"
         assert f"{abs(rest) * 100:.1f} points" in drawn[-1].text
     assert all(0 <= bar.length <= 100 for bar in drawn)
+
+
+def test_cases_are_put_in_words_one_by_one_and_do_not_change() -> None:
+    frame = pd.DataFrame(
+        [[1, 2.5, True], [3055, None, False]], index=[7, "b"], columns=["n", "x", "x"]
+    )
+    words = CaseWords(["7"], frame)
+    frame.iloc[0, 0] = 99
+    assert words.values("7") == (("n", "1"), ("x", "2.5"), ("x", "yes"))
+    assert words.values("b") == (("n", "3,055"), ("x", "not recorded"), ("x", "no"))
+    with pytest.raises(InputError, match='case "z" has no row'):
+        words.values("z")
+    with pytest.raises(InputError, match="1 sampled cases have no row in cases, first 'z'"):
+        CaseWords(["z"], frame)
+    with pytest.raises(InputError, match="repeated ids"):
+        CaseWords([], pd.concat([frame, frame]))

@@ -153,7 +153,7 @@ def test_p256_and_strong_rsa_are_accepted(tmp_path: Path) -> None:
         (ed25519.Ed25519PrivateKey.generate, "got a key of type Ed25519"),
         (
             lambda: rsa.generate_private_key(65537, 1024),  # noqa: S505
-            "got an RSA key of 1024 bits",
+            "got RSA of 1024 bits",
         ),
         (lambda: ec.generate_private_key(ec.SECP384R1()), "elliptic-curve key on secp384r1"),
     ],

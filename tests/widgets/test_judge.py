@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from hitl_audit.errors import LedgerError
+from hitl_audit.review.escalation import EscalationRule
 from hitl_audit.review.ledger import Ledger
 from hitl_audit.review.sampling import sample_cases
 from hitl_audit.review.session import Revealed, ReviewSession
@@ -157,7 +158,11 @@ def test_an_answer_to_another_case_is_refused_and_acknowledged(page: Page) -> No
     answer = page.submit("favorable", case_id="z")
     assert answer["kind"] == "refused"
     assert answer["event_id"] == answer["sent"]["event_id"]
-    assert "not waiting for this answer" in answer["words"]
+    assert answer["words"] == "Case z is not part of this review."
+    first = page.view["case"]["id"]
+    page.submit("favorable")
+    answer = page.submit("unsure", case_id=first, step="blind")
+    assert "answered in another window" in answer["words"]
 
 
 def test_a_verdict_can_be_corrected_on_the_spot(page: Page, ledger: Ledger) -> None:
@@ -197,6 +202,10 @@ def test_the_last_case_ends_in_words(page: Page) -> None:
         {"case_id": None},
         {"event_id": "not a uuid"},
         {"rationale": "\ud800"},
+        {"note": ["x"]},
+        {"confidence": "5"},
+        {"confidence": True},
+        {"confidence": 3},
     ],
 )
 def test_a_malformed_message_is_refused_in_words(
@@ -207,6 +216,102 @@ def test_a_malformed_message_is_refused_in_words(
     assert answer["kind"] == "refused"
     assert answer["words"]
     assert len(ledger.judgments()) == 1
+
+
+def test_confidence_and_note_reach_the_ledger(page: Page, ledger: Ledger) -> None:
+    page.submit("favorable", confidence=4)
+    page.submit("agree", note="seen before")
+    blind, final = ledger.judgments()
+    assert (blind.confidence, final.note) == (4, "seen before")
+
+
+def test_looking_back_shows_what_was_recorded_and_changes_nothing(
+    page: Page, ledger: Ledger
+) -> None:
+    first = page.view["case"]["id"]
+    page.receive({"kind": "back", "case_id": first})
+    assert page.said[-1]["words"] == f"You have recorded nothing on case {first}."
+    page.submit("unsure", confidence=2)
+    page.receive({"kind": "back", "case_id": first})
+    assert page.view["stage"] == "back"
+    assert "model" not in page.view, "it was not shown yet"
+    assert not page.view.get("saved")
+    page.receive({"kind": "next"})
+    page.submit("disagree", reasons=["Unfair"], rationale=HOSTILE)
+    assert page.view["history"] == [first]
+    page.receive({"kind": "back", "case_id": first})
+    words = [answer["words"] for answer in page.view["look"]["answers"]]
+    assert words == ["Your own decision: Not sure, 2 of 5 sure", "Verdict on the model: Disagree"]
+    assert page.view["look"]["answers"][1]["more"] == ["Unfair", HOSTILE]
+    assert page.view["model"]["decision"] == "Approve"
+    assert len(ledger.events()) == 2
+    wrong = page.view["saved"]["event_id"]
+    page.receive({"kind": "correct"})
+    page.submit("agree", corrects=wrong)
+    page.receive({"kind": "back", "case_id": first})
+    gone = [answer["gone"] for answer in page.view["look"]["answers"]]
+    assert gone == [False, True, False]
+
+
+def test_withdrawing_goes_on_to_the_next_case(page: Page, ledger: Ledger) -> None:
+    first = page.view["case"]["id"]
+    page.submit("favorable")
+    page.submit("agree")
+    page.receive({"kind": "back", "case_id": first})
+    sent = {
+        "kind": "withdraw",
+        "event_id": str(uuid.uuid4()),
+        "withdraws": page.view["saved"]["event_id"],
+        "rationale": "",
+    }
+    page.receive(sent)
+    assert (page.said[-1]["kind"], page.said[-1]["field"]) == ("refused", "rationale")
+    page.receive(sent | {"rationale": "a relative"})
+    page.receive(sent | {"rationale": "a relative"})
+    assert page.said[-1] == {"kind": "saved", "event_id": sent["event_id"]}
+    assert page.view["case"]["id"] != first
+    assert len(ledger.events()) == 3
+    page.receive({"kind": "back", "case_id": first})
+    assert page.view["saved"] is None
+    assert page.view["look"]["answers"][-1]["words"].endswith("(withdrawn)")
+
+
+def test_controls_are_announced_hidden_and_told_at_the_end(ledger: Ledger) -> None:
+    page = page_on(ledger, controls={"a": "planted"})
+    assert "may have been changed on purpose" in page.view["remarks"][0]
+    for _ in range(2):
+        assert "planted" not in json.dumps(page.view)
+        planted = page.view["case"]["id"] == "a"
+        page.submit("favorable")
+        assert page.view["model"]["decision"] == ("Deny" if planted else "Approve")
+        assert "planted" not in json.dumps(page.view)
+        page.submit("agree")
+        page.receive({"kind": "next"})
+    assert page.view["stage"] == "done"
+    assert page.view["debrief"].startswith("On 1 case you were shown a reversed answer")
+
+
+def test_a_shared_queue_has_its_words(ledger: Ledger) -> None:
+    dana, eve = (page_on(ledger, reviewer=name, reviewers_per_case=1) for name in ("Dana", "Eve"))
+    first = dana.view["case"]["id"]
+    dana.submit("favorable")
+    answer = eve.submit("favorable")
+    assert answer["words"] == (
+        f"Case {first} has got its reviewers in the meantime; thank you. Reload to go on."
+    )
+    eve.receive({"kind": "next"})
+    assert eve.view["case"]["id"] != first
+
+
+def test_escalating_names_who_decides(ledger: Ledger) -> None:
+    rule = EscalationRule("an expert's request", "compliance officer", 5)
+    page = page_on(ledger, rules=(rule,))
+    page.submit("favorable")
+    assert page.view["escalates_to"] == "compliance officer"
+    answer = page.submit("escalate")
+    assert (answer["kind"], answer["field"]) == ("refused", "rationale")
+    assert page.submit("escalate", rationale="two files")["kind"] == "saved"
+    assert len(ledger.events()) == 3
 
 
 def test_an_unreliable_explanation_says_so(ledger: Ledger) -> None:
@@ -240,6 +345,7 @@ def test_an_error_of_the_program_is_answered_and_raised(ledger: Ledger) -> None:
 
 
 def test_a_damaged_ledger_is_refused_in_words(page: Page, ledger: Ledger) -> None:
+    assert ledger.path is not None
     ledger.path.write_text("no database any more " * 400)
     for leftover in ("-wal", "-shm"):
         Path(f"{ledger.path}{leftover}").unlink(missing_ok=True)

@@ -12,7 +12,16 @@ from hitl_audit.explanations.encoding import Encoding
 from hitl_audit.explanations.model_output import ModelOutput
 from hitl_audit.explanations.shapley.attribution import Attribution, NotApplicableError
 
-__all__ = ["linear_closed_form", "logistic_probability"]
+__all__ = [
+    "ENUMERATED",
+    "by_coalitions",
+    "by_waves",
+    "coefficients",
+    "linear_closed_form",
+    "log_odds_reach",
+    "logistic_probability",
+    "waves",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -55,13 +64,14 @@ def logistic_probability(
     terms, behind, intercept = _terms(output, X, background, encoding)
     used = np.flatnonzero((terms != 0).any(axis=0) | (behind != 0).any(axis=0))
     values = np.zeros(terms.shape)
-    compute = _all_coalitions if len(used) <= ENUMERATED else _by_waves
+    compute = by_coalitions if len(used) <= ENUMERATED else by_waves
     values[:, used] = compute(terms[:, used], behind[:, used], intercept)
     base = np.full(len(X), _logistic(intercept + behind.sum(axis=1)).mean())
     return Attribution(values, base, "linear", exact=True, notes=())
 
 
-def _all_coalitions(terms: FloatArray, behind: FloatArray, intercept: float) -> FloatArray:
+def by_coalitions(terms: FloatArray, behind: FloatArray, intercept: float) -> FloatArray:
+    """Every coalition of the features, (n, k) terms against (m, k): time 2^k · n · m."""
     k = terms.shape[1]
     inside = (np.arange(2**k)[:, np.newaxis] >> np.arange(k)) & 1 == 1
     from_background = intercept + (~inside) @ behind.T
@@ -73,7 +83,7 @@ def _all_coalitions(terms: FloatArray, behind: FloatArray, intercept: float) -> 
     return values
 
 
-def _by_waves(terms: FloatArray, behind: FloatArray, intercept: float) -> FloatArray:
+def by_waves(terms: FloatArray, behind: FloatArray, intercept: float) -> FloatArray:
     """The logistic function p repeated with alternating sign every half period is a sum of sines.
 
     p' has the Fourier transform πω / sinh(πω), so that the odd harmonics ω of a period T have the
@@ -83,14 +93,7 @@ def _by_waves(terms: FloatArray, behind: FloatArray, intercept: float) -> FloatA
     from hitl_audit.explanations.shapley.logistic_kernel import add_logistic
     from hitl_audit.explanations.shapley.quadrature import gauss_legendre
 
-    both = np.vstack([terms, behind])
-    reach = max(abs(intercept + side.sum()) for side in (both.min(axis=0), both.max(axis=0)))
-    if reach > WIDEST:
-        raise NotApplicableError(f"the log-odds reach {reach:.0f}; expected at most {WIDEST:.0f}")
-    tail = -math.log(PRECISION)
-    period = 2 * (reach + tail)
-    omega = np.arange(1, tail / math.pi * period / (2 * math.pi), 2) * 2 * math.pi / period
-    height = 4 * math.pi / (period * np.sinh(math.pi * omega))
+    omega, height = waves(log_odds_reach(terms, behind, intercept))
     phi = np.zeros(terms.shape)
     together = max(1, WAVES_AT_ONCE // (terms.shape[1] * len(omega)))
     for start in range(0, len(behind), together):
@@ -110,18 +113,47 @@ def _by_waves(terms: FloatArray, behind: FloatArray, intercept: float) -> FloatA
     return phi
 
 
+def log_odds_reach(terms: FloatArray, behind: FloatArray, intercept: float) -> float:
+    """The largest log-odds that a mixture of the rows could have."""
+    both = np.vstack([terms, behind])
+    return max(abs(intercept + float(side.sum())) for side in (both.min(axis=0), both.max(axis=0)))
+
+
+def waves(reach: float) -> tuple[FloatArray, FloatArray]:
+    """Frequencies and heights of the sines that are the logistic function - ½ up to ±reach.
+
+    Raises:
+        NotApplicableError: a reach beyond 300.
+    """
+    if reach > WIDEST:
+        raise NotApplicableError(f"the log-odds reach {reach:.0f}; expected at most {WIDEST:.0f}")
+    tail = -math.log(PRECISION)
+    period = 2 * (reach + tail)
+    omega = np.arange(1, tail / math.pi * period / (2 * math.pi), 2) * 2 * math.pi / period
+    return omega, 4 * math.pi / (period * np.sinh(math.pi * omega))
+
+
 def _terms(
     output: ModelOutput, X: pd.DataFrame, background: pd.DataFrame, encoding: Encoding
 ) -> tuple[FloatArray, FloatArray, float]:
     """What each raw feature adds, in the rows and in the background (·, p), and the intercept."""
+    weights, intercept = coefficients(output, encoding)
+    rows = encoding.fold(encoding.transform(X) * weights)
+    return rows, encoding.fold(encoding.transform(background) * weights), intercept
+
+
+def coefficients(output: ModelOutput, encoding: Encoding) -> tuple[FloatArray, float]:
+    """The weights of the estimator's columns in this output, (q,), and the intercept.
+
+    Raises:
+        NotApplicableError: not a linear model.
+    """
     coef = getattr(encoding.estimator, "coef_", None)
     if coef is None or np.size(coef) != len(encoding.source):
         raise NotApplicableError("the final estimator has no single row of coefficients")
     sign = -1.0 if output.scale != "value" and output.position == 0 else 1.0
     weights = sign * np.ravel(np.asarray(coef, dtype=np.float64))
-    intercept = sign * float(np.ravel(encoding.estimator.intercept_)[0])
-    rows = encoding.fold(encoding.transform(X) * weights)
-    return rows, encoding.fold(encoding.transform(background) * weights), intercept
+    return weights, sign * float(np.ravel(encoding.estimator.intercept_)[0])
 
 
 def _shapley_weights(inside: npt.NDArray[np.bool_]) -> FloatArray:

@@ -18,6 +18,7 @@ from hitl_audit.explanations.shapley.quadrature import gauss_legendre
 from hitl_audit.explanations.shapley.tree_ensemble import TreeEnsemble
 
 __all__ = [
+    "coalition_weights",
     "compiling",
     "interventional",
     "logistic_slope",
@@ -224,7 +225,7 @@ def _interventional(
     most = int(slots.max())
     if most > MOST_PLAYERS:
         raise ExplanationError(f"a path tests {most} raw features; expected at most {MOST_PLAYERS}")
-    gain, loss = _coalition_weights(most)
+    gain, loss = coalition_weights(most)
     values = np.ascontiguousarray(ensemble.values[:, output])
 
     def part(start: int, stop: int, slab: slice) -> FloatArray:
@@ -250,7 +251,7 @@ def _interventional(
     return _in_parts(part, ensemble, table.shape[1], n_players, threads)
 
 
-def _coalition_weights(most: int) -> tuple[FloatArray, FloatArray]:
+def coalition_weights(most: int) -> tuple[FloatArray, FloatArray]:
     """(a-1)! b! / (a+b)! and a! (b-1)! / (a+b)!, for a, b = 0 … most."""
     gain, loss = np.zeros((2, most + 1, most + 1))
     for a in range(most + 1):

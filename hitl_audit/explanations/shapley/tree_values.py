@@ -13,8 +13,17 @@ from hitl_audit.errors import ExplanationError
 from hitl_audit.explanations.encoding import Encoding
 from hitl_audit.explanations.model_output import ModelOutput, Scale
 from hitl_audit.explanations.shapley.attribution import Attribution, NotApplicableError
+from hitl_audit.explanations.shapley.tree_ensemble import TreeEnsemble
 
-__all__ = ["PATH_DEPENDENT", "SCALES", "split_features_note", "trees_by_kernel", "trees_by_shap"]
+__all__ = [
+    "PATH_DEPENDENT",
+    "RESCALED",
+    "SCALES",
+    "fitting_scale",
+    "split_features_note",
+    "trees_by_kernel",
+    "trees_by_shap",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -60,24 +69,10 @@ def trees_by_kernel(
             trees = read_trees(encoding.estimator)
         except ExplanationError as error:
             raise NotApplicableError(str(error)) from error
-        rescaled = (
-            output.scale == "probability"
-            and trees.scale == "log_odds"
-            and trees.n_outputs == 1
-            and background is not None
-        )
-        if trees.scale != SCALES[output.scale] and not rescaled:
-            made = trees.scale or "score of no known scale"
-            raise NotApplicableError(f"the trees give a {made}, not a {output.scale}")
-        if trees.scale == "log_odds" and trees.n_outputs > 1:
-            raise NotApplicableError(
-                f"the trees give {trees.n_outputs} scores that softmax mixes, not log-odds"
-            )
-        several = trees.n_outputs > 1
-        mirrored = not several and output.scale != "value" and output.position == 0
+        column, rescaled, mirrored = fitting_scale(trees, output, rescale=background is not None)
         options: dict[str, Any] = {
             "players": encoding.source,
-            "output": output.position if several else 0,
+            "output": column,
             "threads": threads,
         }
         rows = encoding.transform(X)
@@ -107,6 +102,32 @@ def trees_by_kernel(
         exact=not rescaled and background is not None,
         notes=(RESCALED,) if rescaled else (PATH_DEPENDENT,) if background is None else (),
     )
+
+
+def fitting_scale(
+    trees: TreeEnsemble, output: ModelOutput, *, rescale: bool = True
+) -> tuple[int, bool, bool]:
+    """How trees give an output: their column, whether from log-odds, whether mirrored.
+
+    Raises:
+        NotApplicableError: they do not give it on this scale.
+    """
+    rescaled = (
+        rescale
+        and output.scale == "probability"
+        and trees.scale == "log_odds"
+        and trees.n_outputs == 1
+    )
+    if trees.scale != SCALES[output.scale] and not rescaled:
+        made = trees.scale or "score of no known scale"
+        raise NotApplicableError(f"the trees give a {made}, not a {output.scale}")
+    if trees.scale == "log_odds" and trees.n_outputs > 1:
+        raise NotApplicableError(
+            f"the trees give {trees.n_outputs} scores that softmax mixes, not log-odds"
+        )
+    several = trees.n_outputs > 1
+    mirrored = not several and output.scale != "value" and output.position == 0
+    return (output.position if several else 0), rescaled, mirrored
 
 
 def trees_by_shap(

@@ -281,7 +281,10 @@ class _Gaps:
             part = kept[start : start + block]
             frame = pd.DataFrame(
                 {
-                    name: values.take(np.where(part[:, [j]], row, behind[np.newaxis]).ravel())
+                    name: pd.Series(
+                        values.take(np.where(part[:, [j]], row, behind[np.newaxis]).ravel()),
+                        dtype=values.dtype,
+                    )
                     for j, (name, values) in enumerate(self._columns.items())
                 }
             )

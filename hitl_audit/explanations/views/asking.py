@@ -118,7 +118,8 @@ def ask_with(output: ModelOutput, rows: pd.DataFrame, feature: Any, values: Any)
     for start in range(0, g, step):
         part = values[start : start + step]
         repeated = rows.iloc[np.tile(np.arange(n), len(part))].reset_index(drop=True)
-        repeated[feature] = part.take(np.repeat(np.arange(len(part)), n))
+        taken = part.take(np.repeat(np.arange(len(part)), n))
+        repeated[feature] = pd.Series(taken, dtype=part.dtype)
         asked[:, start : start + len(part)] = output(repeated).reshape(len(part), n).T
     return asked
 
@@ -140,7 +141,9 @@ def features_used(
             # Values of all rows, so that a rare one has its chance.
             source = rng.permutation(len(rows))[: len(some)]
             moved = some.copy()
-            moved[name] = rows[name].array.take(source)
+            moved[name] = pd.Series(
+                rows[name].array.take(source), index=moved.index, dtype=rows[name].dtype
+            )
             # Rounding of a matrix product is no use of the feature.
             if not np.allclose(output(moved), before, rtol=1e-12, atol=1e-15):
                 used[j] = True

@@ -274,7 +274,7 @@ def _moved(
     output: ModelOutput, rows: pd.DataFrame, name: Any, values: Any, at: IntArray
 ) -> FloatArray:
     moved = rows.copy()
-    moved[name] = values.take(at)
+    moved[name] = pd.Series(values.take(at), index=moved.index, dtype=values.dtype)
     return output(moved)
 
 

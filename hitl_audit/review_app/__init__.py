@@ -1,0 +1,1 @@
+"""The page a domain expert opens: the review widgets, served without code."""

@@ -1,0 +1,99 @@
+"""The kernel's side of the served page: which audit, which person, which widget.
+
+Who reviews is decided here and never taken from a later message of the page:
+the name on the command line, the name a proxy put into a header, or the name
+given at the sign-in.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from hitl_audit.audit import Audit
+from hitl_audit.errors import AuditError, InputError
+
+__all__ = ["FOLDER", "HEADER", "REVIEWER", "ROLE", "open_audit", "show_page", "wait_for_person"]
+
+FOLDER = "HITL_AUDIT_FOLDER"
+REVIEWER = "HITL_AUDIT_REVIEWER"
+ROLE = "HITL_AUDIT_ROLE"
+HEADER = "HITL_AUDIT_USER_HEADER"
+
+
+def open_audit() -> Audit:
+    """Open the audit folder that the server was started for, with its results.
+
+    Raises:
+        InputError: the folder has no results of its own plan, model and data.
+    """
+    audit = Audit.open(os.environ[FOLDER])
+    if not audit.has_results:
+        raise InputError(
+            f'{os.environ[FOLDER]} has no results of this plan, model and data; run "hitl-audit '
+            f'run {os.environ[FOLDER]}" first'
+        )
+    return audit
+
+
+def wait_for_person(audit: Audit) -> None:
+    """Return when a person opens the page.
+
+    A kernel that was started ahead uses the time: what the first case and the first
+    edit need is imported, compiled and worked out, beside the waiting.
+    """
+    from voila.utils import wait_for_request
+
+    import hitl_audit.widgets.judge
+    import hitl_audit.widgets.sign_in  # noqa: F401 - the import is the work
+
+    if audit.plan.what_if.in_review:
+        audit.trials()
+    wait_for_request()
+
+
+def show_page(audit: Audit) -> Any:
+    """The widget to show: the cases, or the sign-in that leads to them."""
+    import ipywidgets
+
+    role = os.environ.get(ROLE) or "domain expert"
+    name, how = _known_person()
+    if name:
+        return _judge(audit, name, role, how)
+    if how:
+        words = f"The proxy did not say who you are: its header {os.environ[HEADER]} is empty."
+        return ipywidgets.HTML(f"<p role='alert'>{words}</p>")
+    from hitl_audit.widgets.sign_in import SignInWidget
+
+    box = ipywidgets.VBox()
+
+    def enter(given: str) -> None:
+        box.children = (_judge(audit, given, role, "declared"),)
+
+    names = [reviewer.name for reviewer in audit.plan.review.reviewers]
+    box.children = (SignInWidget(audit.plan.audit.title, names, enter),)
+    return box
+
+
+def _judge(audit: Audit, name: str, role: str, how: str) -> Any:
+    try:
+        return audit.review(reviewer=name, role=role)
+    except AuditError:
+        if how == "declared":
+            raise  # the sign-in shows it beside the name
+        import html
+
+        import ipywidgets
+
+        return ipywidgets.HTML(f"<p role='alert'>{html.escape(name)} may not review here.</p>")
+
+
+def _known_person() -> tuple[str, str]:
+    """The name, and how it is known; no name if nobody said."""
+    if name := os.environ.get(REVIEWER, "").strip():
+        return name, "command line"
+    if header := os.environ.get(HEADER):
+        # Voilà hands headers on as CGI does.
+        variable = "HTTP_" + header.upper().replace("-", "_")
+        return os.environ.get(variable, "").strip(), "proxy header"
+    return "", ""

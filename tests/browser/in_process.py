@@ -1,0 +1,87 @@
+"""A widget on a page of a real browser, joined to this process instead of to a kernel."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, Route
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+]
+HTML = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Review</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="stylesheet" href="/widget.css">
+<style>body { margin: 0 } @media (prefers-color-scheme: dark) { body { background: #15191d } }</style>
+<main id="here"></main>
+<script type="module">
+import widget from "/widget.js";
+const heard = {};
+const state = await toKernel(null);
+const model = {
+  get: (name) => state[name],
+  on: (name, f) => { (heard[name] ??= []).push(f); },
+  off: () => {},
+  send: async (message) => {
+    for (const answer of await toKernel(message)) {
+      if (answer.view) { state.view = answer.view; heard["change:view"].forEach((f) => f()); }
+      else heard["msg:custom"].forEach((f) => f(answer));
+    }
+  },
+};
+widget.render({ model, el: document.getElementById("here") });
+</script>"""
+
+
+def show(page: Page, widget: Any) -> list[dict[str, Any]]:
+    """Show the widget; the list holds every message that its page sends."""
+    answers: list[dict[str, Any]] = []
+    sent: list[dict[str, Any]] = []
+    widget.send = lambda content, buffers=None: answers.append(json.loads(json.dumps(content)))
+
+    def to_kernel(message: dict[str, Any] | None) -> Any:
+        if message is None:
+            return {name: getattr(widget, name, None) for name in ("view", "case")}
+        sent.append(message)
+        answers.clear()
+        before = getattr(widget, "view", None)
+        widget.receive(message)
+        after = getattr(widget, "view", None)
+        return [*answers, *([] if after is before else [{"view": after}])]
+
+    def serve(route: Route) -> None:
+        name = route.request.url.rsplit("/", 1)[1]
+        if name == "widget.js":
+            route.fulfill(body=widget._esm, content_type="text/javascript")
+        elif name == "widget.css":
+            route.fulfill(body=widget._css, content_type="text/css")
+        else:
+            route.fulfill(body=HTML, content_type="text/html")
+
+    page.expose_function("toKernel", to_kernel)
+    page.route("http://review.test/**", serve)
+    page.goto("http://review.test/")
+    return sent
+
+
+def violations(page: Page, within: str = "body") -> list[str]:
+    """What axe-core finds that is serious or critical; "rule: element" each."""
+    import axe_playwright_python
+
+    page.evaluate((Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8"))
+    found = page.evaluate("(within) => axe.run(within)", within)["violations"]
+    return [
+        f"{violation['id']}: {node['html'][:160]}"
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
