@@ -14,7 +14,6 @@ from hitl_audit.report.document import (
     Heading,
     Note,
     Paragraph,
-    Points,
     Report,
     Section,
     Table,
@@ -30,6 +29,7 @@ from hitl_audit.report.wording import (
     interval_numbers,
     label,
     model_name,
+    noted,
     number,
     sentence,
     when,
@@ -178,9 +178,9 @@ def _posting(evidence: Evidence, record: ProfileRecord) -> tuple[Block, ...]:
     for table in record.tables.tables:
         blocks.append(profile_table(evidence, table))
         if table.notes:
-            blocks.append(Points(tuple(sentence(n) for n in table.notes)))
+            blocks.append(noted(evidence, table.notes))
     if record.tables.notes:
-        blocks.append(Points(tuple(sentence(n) for n in record.tables.notes)))
+        blocks.append(noted(evidence, record.tables.notes))
     blocks.append(Heading("Statements"))
     blocks += [Paragraph(sentence(text)) for text in record.statements]
     blocks.append(
