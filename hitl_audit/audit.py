@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -30,7 +31,8 @@ from hitl_audit.profiles.loader import Profile, load_profile
 from hitl_audit.report.rendered import AuditReport, companions, render
 from hitl_audit.results import AuditResults, Progress, read_results, read_sample, run_audit
 from hitl_audit.review.adjudication import AdjudicationSession
-from hitl_audit.review.assignment import assign_cases, draw_planted
+from hitl_audit.review.assignment import draw_planted
+from hitl_audit.review.beginning import Person, begin_review
 from hitl_audit.review.escalation import EscalationRegister
 from hitl_audit.review.escalation import register as register_of
 from hitl_audit.review.event import Event
@@ -292,6 +294,10 @@ class Audit:
         """Where judgments are recorded."""
         return self._dossier.ledger_path if self._dossier else Path("judgments.db")
 
+    def ledger(self) -> Ledger:
+        """The ledger to write to: the one of a team, if there is one, or the folder's file."""
+        return Ledger(team_ledger() or self.ledger_path)
+
     def session(
         self,
         *,
@@ -308,7 +314,7 @@ class Audit:
             InputError: nobody is named, or somebody whom the plan does not list.
         """
         review = self.plan.review
-        ledger = Ledger(self.ledger_path)
+        ledger = self.ledger()
         planned = bool(review.reviewers) and not simulated
         if planned:
             who = self._assigned(ledger)
@@ -338,7 +344,7 @@ class Audit:
         Raises:
             InputError: nobody is named.
         """
-        ledger = Ledger(self.ledger_path)
+        ledger = self.ledger()
         reviewer = self._join(ledger, reviewer, role, simulated=simulated)
         review = self.plan.review
         return AdjudicationSession(
@@ -389,36 +395,26 @@ class Audit:
     def _assigned(self, ledger: Ledger) -> dict[str, tuple[str, str]]:
         """Id and role of everybody whom the plan lists; their cases are given out once."""
         review = self.plan.review
-        people = {}
-        for person in review.reviewers:
-            who = self._join(
-                ledger,
-                person.name,
-                person.role,
-                simulated=False,
-                competence=person.competence,
-                authority=person.authority,
-            )
-            people[" ".join(person.name.split()).casefold()] = (who, person.role)
-        now = self._now()
-        given = assign_cases(
+        given = begin_review(
+            ledger,
             self.results.sample,
-            [who for who, _ in people.values()],
+            [Person(p.name, p.role, p.competence, p.authority) for p in review.reviewers],
+            plan_digest=self.plan.digest,
+            model_digest=self.inputs.model.digest,
+            pseudonyms=review.pseudonyms,
             reviewers_per_case=review.reviewers_per_case,
             overlap=review.overlap,
             gold=self._gold,
             planted=review.planted,
             repeats=review.repeats,
-            due=None if review.due_days is None else now + timedelta(days=review.due_days),
+            due_days=review.due_days,
             random_state=self.plan.seed,
+            now=self._now,
         )
-        record_once(
-            ledger,
-            given.events(
-                at=now, plan_digest=self.plan.digest, model_digest=self.inputs.model.digest
-            ),
-        )
-        return people
+        return {
+            " ".join(person.name.split()).casefold(): (who, person.role)
+            for person, who in zip(review.reviewers, given.reviewers, strict=True)
+        }
 
     def review(self, *, reviewer: str, role: str = "domain expert") -> JudgeWidget:
         """The page on which a person judges cases; every answer goes to the ledger.
@@ -524,7 +520,7 @@ class Audit:
             events, self.oversight(), self.plan, model_digest=digests[1], now=self._now()
         )
         if due:
-            record_once(Ledger(self.ledger_path), due)
+            record_once(self.ledger(), due)
             events = self._events()
         return register_of(events, self._now(), plan_digest=digests[0], model_digest=digests[1])
 
@@ -555,7 +551,7 @@ class Audit:
             raise InputError(
                 f'role is "{role}"; expected "{item.role}", to whom this escalation went'
             )
-        ledger = Ledger(self.ledger_path)
+        ledger = self.ledger()
         ledger.append(
             Resolution(
                 event_id=str(uuid.uuid4()),
@@ -571,7 +567,8 @@ class Audit:
         )
 
     def _events(self) -> tuple[Event, ...]:
-        return Ledger(self.ledger_path).events() if self.ledger_path.exists() else ()
+        kept = kept_ledger(self.ledger_path)
+        return () if kept is None else kept.events()
 
     def review_facts(self) -> ReviewFacts:
         """What the judgments are held against, by case; it stays in the audit folder."""
@@ -642,13 +639,28 @@ def evidence_with_people(
         InputError: the chosen alternative is not one of this evidence.
     """
     chosen = read_choice(choice_path, evidence)
-    if not ledger_path.exists():
+    ledger = kept_ledger(ledger_path)
+    if ledger is None:
         return with_people(evidence, evidence.oversight, evidence.ledger, chosen, evidence.review)
-    ledger = Ledger(ledger_path, read_only=True)
     events, model = ledger.events(), evidence.model.digest
     oversight = oversight_of(events, sample, facts, plan, model_digest=model)
     review = review_record(events, sample, oversight, plan, model_digest=model, now=now)
     return with_people(evidence, oversight, ledger.checkpoint(), chosen, review)
+
+
+def team_ledger() -> str:
+    """Address of a team's ledger in PostgreSQL, from the environment; ``""`` without one.
+
+    It holds a password, so it is in no plan and no document.
+    """
+    return os.environ.get("HITL_AUDIT_LEDGER", "").strip()
+
+
+def kept_ledger(path: Path) -> Ledger | None:
+    """The ledger as it is, to be read: a team's, or the file; ``None`` before anybody judged."""
+    if address := team_ledger():
+        return Ledger(address, read_only=True)
+    return Ledger(path, read_only=True) if path.exists() else None
 
 
 def kept_facts(dossier: Dossier, sample: CaseSample, plan: AuditPlan) -> ReviewFacts:

@@ -38,6 +38,7 @@ __all__ = [
     "Analyses",
     "AuditRecord",
     "ChangeNote",
+    "CheckNote",
     "DataRecord",
     "Evidence",
     "ExplanationRecord",
@@ -321,6 +322,27 @@ class WhatIfNote:
 
 
 @dataclass(frozen=True)
+class CheckNote:
+    """A property the model should have, looked for in every audited row.
+
+    ``share`` is that of the rows that violate it, with its interval; ``status`` is
+    ``"no violation"``, ``"violated"`` or ``"insufficient data"``.
+    """
+
+    kind: str
+    feature: str
+    n: int
+    violating: int
+    share: float | None
+    low: float | None
+    high: float | None
+    interval: str
+    largest: float
+    status: str
+    words: str
+
+
+@dataclass(frozen=True)
 class ChangeNote:
     """A change that judgments led to.
 
@@ -404,7 +426,7 @@ class Evidence:
     made. ``review_disclosed`` says which controls the plan has hidden among the cases.
     ``publication`` says on which terms it left the house, ``since`` what moved since an
     earlier audit, ``follow_ups`` who does what about the findings; they are made with a
-    document.
+    document. ``checks`` are the properties that the plan asks of the model.
     """
 
     started: str
@@ -436,6 +458,7 @@ class Evidence:
     publication: PublicationRecord | None = None
     since: AuditChange | None = None
     follow_ups: tuple[FollowUp, ...] = ()
+    checks: tuple[CheckNote, ...] = ()
 
     @cached_property
     def _bytes(self) -> bytes:

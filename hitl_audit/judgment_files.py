@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hitl_audit.audit import Audit
+from hitl_audit.audit import Audit, kept_ledger
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import InputError
 from hitl_audit.files import write_atomically
@@ -20,7 +20,6 @@ from hitl_audit.review.label_studio import (
     label_studio_tasks,
     read_label_studio,
 )
-from hitl_audit.review.ledger import Ledger
 from hitl_audit.review.reviewers import join
 from hitl_audit.review.worker_csv import read_worker_csv
 
@@ -47,9 +46,10 @@ def export_judgments(folder: str | Path, path: str | Path) -> int:
     """
     dossier = Dossier(folder)
     dossier.require()
-    if not dossier.ledger_path.is_file():
+    ledger = kept_ledger(dossier.ledger_path)
+    if ledger is None:
         raise InputError(f"{dossier.folder} has no judgments yet")
-    events = tuple(Ledger(dossier.ledger_path, read_only=True).numbered())
+    events = tuple(ledger.numbered())
     write_events(path, events)
     return len(events)
 
@@ -123,7 +123,7 @@ def import_judgments(
         answers = read_worker_csv(file)
     else:
         raise InputError(f'"{file.name}" cannot be imported; accepted: .json (Label Studio), .csv')
-    ledger = Ledger(audit.ledger_path)
+    ledger = audit.ledger()
     sample, facts = audit.results.sample, audit.review_facts()
     digests: Any = {"plan_digest": plan.digest, "model_digest": audit.inputs.model.digest}
     people = {}

@@ -21,8 +21,11 @@ __all__ = ["Difference", "Recomputed", "recomputed"]
 NOT_DERIVED = frozenset(
     {"started", "created", "environment", "environment_digest", "oversight", "ledger", "chosen"}
 )
-# Dates in the statements of a profile are those of the run.
-DATED = re.compile(r"analyses\.profiles\[\d+\]\.(statements|expires)")
+# When the plan was registered is recorded; dates in a profile's statements are the run's.
+DATED = re.compile(
+    r"plan\.(registered_at|registrations|changed_after_results)"
+    r"|analyses\.profiles\[\d+\]\.(statements|expires)"
+)
 RELATIVE = 1e-9
 ABSOLUTE = 1e-12
 

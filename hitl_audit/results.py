@@ -6,6 +6,7 @@ explanations of single cases and the data behind them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ from hitl_audit.errors import InputError, PlanError
 from hitl_audit.evidence import (
     Analyses,
     AuditRecord,
+    CheckNote,
     DataRecord,
     Evidence,
     ExplanationRecord,
@@ -46,6 +48,8 @@ from hitl_audit.review.oversight import summarise
 from hitl_audit.review.sampling import CaseSample
 from hitl_audit.reviewing import disclosed, draw_cases, how_drawn
 from hitl_audit.training import TrainingRows
+from hitl_audit.what_if.checks import run_checks
+from hitl_audit.what_if_setup import checks_of
 
 __all__ = ["AuditResults", "Progress", "read_results", "read_sample", "run_audit"]
 
@@ -392,7 +396,14 @@ def run_audit(
     explained = [e for e in (made.shap, made.lime) if e is not None]
     provenance = (
         *_provenance(
-            inputs, sample, how_drawn(plan), past, explained, performance_args, fairness_args
+            inputs,
+            sample,
+            how_drawn(plan),
+            plan.what_if.model_dump(include={"checks"}) if plan.what_if.checks else {},
+            past,
+            explained,
+            performance_args,
+            fairness_args,
         ),
         *sources(looked_into, inputs, plan, profiles, training),
         *made.sources(inputs, plan),
@@ -468,6 +479,7 @@ def run_audit(
         provenance=provenance,
         analyses=looked_into,
         review_disclosed=disclosed(plan),
+        checks=_checks(inputs, plan),
     )
     progress("done", 1.0)
     return AuditResults(
@@ -475,10 +487,49 @@ def run_audit(
     )
 
 
+def _checks(inputs: AuditInputs, plan: AuditPlan) -> tuple[CheckNote, ...]:
+    """The properties that the plan asks of the model, looked for in every row."""
+    wanted = checks_of(plan)
+    if not wanted:
+        return ()
+    found = run_checks(
+        inputs.predictor.score,
+        inputs.X,
+        wanted,
+        confidence=plan.fairness.confidence,
+        min_rows=plan.fairness.min_group,
+    )
+    return tuple(
+        CheckNote(
+            kind=one.check.kind,
+            feature=plan.label(str(one.check.feature)),
+            n=one.n,
+            violating=one.violating,
+            share=one.share,
+            low=one.low,
+            high=one.high,
+            interval=one.interval,
+            largest=float(one.largest),
+            status=one.status,
+            words=_labelled(one.words, str(one.check.feature), plan),
+        )
+        for one in found
+    )
+
+
+def _labelled(words: str, column: str, plan: AuditPlan) -> str:
+    """A sentence about a column, with the plan's words for it in quotes."""
+    name = plan.label(column)
+    if name == column:
+        return words
+    return re.sub(rf"(?<!\w){re.escape(column)}(?!\w)", lambda _: f"“{name}”", words)
+
+
 def _provenance(
     inputs: AuditInputs,
     sample: CaseSample,
     how: dict[str, Any],
+    checks: dict[str, Any],
     past: History | None,
     explanations: Iterable[Explanation],
     performance_args: dict[str, Any],
@@ -493,6 +544,8 @@ def _provenance(
         ("findings", "findings.evaluate", {}, data, None),
         ("sample", "sample_cases", drawn, data, seed),
     ]
+    if checks:
+        entries.append(("checks", "what_if.run_checks", checks, data, None))
     if past is not None:
         described = {**fairness_args, "metrics": ["selection_rate"]}
         entries.append(("history", "group_metrics", described, past.digest, None))

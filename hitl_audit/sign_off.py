@@ -18,8 +18,9 @@ from hitl_audit.signing.assurance import OFFLINE, Assurance
 from hitl_audit.signing.contents import attachments
 from hitl_audit.signing.keys import SigningKey
 from hitl_audit.signing.pdf import FieldState, signature_fields
+from hitl_audit.signing.people import person_of
 from hitl_audit.signing.rules import read_rules
-from hitl_audit.signing.signatures import person_of, read_signatures
+from hitl_audit.signing.signatures import read_signatures
 from hitl_audit.verification import verify
 
 __all__ = ["SigningPreview", "preview_signature", "sign_folder"]

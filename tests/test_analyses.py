@@ -418,7 +418,7 @@ def test_bad_sections_of_the_plan(sections: dict[str, Any], message: str) -> Non
 
 
 def test_an_unknown_profile_is_named(model: Any, people: pd.DataFrame) -> None:
-    with pytest.raises(PlanError, match='profile is "nyc-ll44"; accepted: nyc-ll144'):
+    with pytest.raises(PlanError, match='profile is "nyc-ll44"; accepted: eu-ai-act, nyc-ll144'):
         Audit(model, people, people["good"], plan=plan_of(profiles=[{"id": "nyc-ll44"}]))
 
 

@@ -96,6 +96,7 @@ NEIGHBOURS = {
     ("inputs", "loading"),
     ("results", "evidence"),
     ("results", "reviewing"),
+    ("results", "what_if_setup"),
     ("reviewing", "evidence"),
     ("compare", "evidence"),
     ("publication", "evidence"),
@@ -163,6 +164,7 @@ FILE_TOUCHERS = {
     "examples",
     "audit",
     "review_app",
+    "judgment_files",
     "widgets",
 }
 

@@ -22,6 +22,14 @@ EXPECTED = {
         "Refused: propose: 120 training rows are in the estimation sample",
         "True",
     ],
+    "05_report": [
+        "numbers with an id",
+        "hitl_audit.findings.evaluate",
+        "race × sex: Black × unknown (fewer than 10 people)",
+        "the summary has 2 pages",
+        "No promise is worse off.",
+        "are equal to the last bit, and the others agree within rounding.",
+    ],
     "02_fairness": ["The score gap between Black and white is", "it does not prove a cause"],
 }
 

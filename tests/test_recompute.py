@@ -56,6 +56,13 @@ def test_every_difference_is_listed_with_its_place(
     assert not found.same
 
 
+def test_times_are_not_derived() -> None:
+    plans = [{"registered_at": at, "registrations": [["d", at]]} for at in ("1", "2")]
+    profiles = [{"profiles": [{"statements": [at], "expires": at}]} for at in ("1", "2")]
+    pair = [_bytes(plan=p, analyses=a) for p, a in zip(plans, profiles, strict=True)]
+    assert recomputed(*pair).same
+
+
 def test_other_software_is_named() -> None:
     found = recomputed(_bytes(), _bytes(environment={"numpy": "2.5.0", "scipy": "1.17"}))
     assert found.same

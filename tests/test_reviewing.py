@@ -19,10 +19,10 @@ from hitl_audit.errors import InputError
 from hitl_audit.evidence import read_evidence
 from hitl_audit.judgment_files import export_judgments, import_judgments, write_tasks
 from hitl_audit.plan import AuditPlan
-from hitl_audit.review.protocol import RefusedError
 from hitl_audit.review.exchange import read_events
 from hitl_audit.review.judgment import Judgment
 from hitl_audit.review.ledger import Ledger
+from hitl_audit.review.protocol import RefusedError
 from hitl_audit.review.records import Assignment, Reviewer
 from hitl_audit.review.session import ReviewSession
 

@@ -29,6 +29,8 @@ PROGRAMS = {
     "pdftoppm": "poppler-utils",
     "pdftotext": "poppler-utils",
     "qpdf": "qpdf",
+    "softhsm2-util": "softhsm2",
+    "ssh-keygen": "openssh-client",
 }
 # Server program that Debian keeps off the PATH -> Debian package.
 SERVERS = {"usr/lib/postgresql/*/bin/initdb": "postgresql"}

@@ -75,7 +75,7 @@ def _composed(evidence: Evidence, identity: str, generated: str) -> Report:
         trust_section(evidence),
         oversight_section(evidence),
         overrides_section(evidence),
-        *((what_if_section(evidence),) if evidence.review.what_if.edits else ()),
+        *((what_if_section(evidence),) if evidence.review.what_if.edits or evidence.checks else ()),
         thresholds_section(evidence),
         alternatives_section(evidence),
         *((since,) if since else ()),

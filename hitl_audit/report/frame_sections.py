@@ -145,7 +145,9 @@ def _verdict_table(evidence: Evidence, finding: Finding, *, points: bool) -> Tab
         rows=tuple(rows),
         align=("left", "right", "right", "right", "right", "right", "right", "right", "left"),
         tone_column=8,
-        empty="There was no group to compare.",
+        empty="No group of this promise, or not its reference, is published; see section “Data”."
+        if evidence.publication and evidence.publication.left_out
+        else "There was no group to compare.",
     )
 
 

@@ -80,7 +80,33 @@ def overrides_section(evidence: Evidence) -> Section:
 
 
 def what_if_section(evidence: Evidence) -> Section:
-    """What reviewers tried; only for evidence that has edits."""
+    """What reviewers tried, and the properties that the plan asks of the model."""
+    blocks: list[Block] = []
+    if evidence.review.what_if.edits:
+        blocks += _tried(evidence)
+    if evidence.checks:
+        blocks += [
+            Heading("Properties the plan asks of the model, in every row"),
+            Table(
+                "One feature moved at a time, everything else as recorded",
+                ("Property", "n", "Rows that violate it", interval_name(evidence), "Result"),
+                tuple(
+                    (
+                        sentence(one.words),
+                        f"{one.n:,}",
+                        f"{one.violating:,} ({percent(one.share)})",
+                        interval(one.low, one.high),
+                        one.status,
+                    )
+                    for one in evidence.checks
+                ),
+                ("left", "right", "right", "right", "left"),
+            ),
+        ]
+    return Section("what-if", "What-if: tried by reviewers, checked everywhere", tuple(blocks))
+
+
+def _tried(evidence: Evidence) -> list[Block]:
     tried = evidence.review.what_if
     blocks: list[Block] = [
         Paragraph(
@@ -97,7 +123,7 @@ def what_if_section(evidence: Evidence) -> Section:
                 f"so in {tried.as_expected} and did otherwise in {tried.otherwise}."
             )
         )
-    return Section("what-if", "What reviewers tried (exploratory)", tuple(blocks))
+    return blocks
 
 
 # ------------------------------------------------------------------- oversight

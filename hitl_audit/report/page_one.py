@@ -89,7 +89,7 @@ def _tally(evidence: Evidence) -> str:
 
 
 def _roles(evidence: Evidence) -> str:
-    return ", ".join(role for role, _, _ in evidence.plan.roles)
+    return ", ".join(f"{role} ({name})" if name else role for role, _, name in evidence.plan.roles)
 
 
 def _opinion_row(evidence: Evidence, finding: Finding) -> OpinionRow:

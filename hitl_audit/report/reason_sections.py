@@ -32,6 +32,7 @@ from hitl_audit.report.wording import (
 __all__ = ["explanations_section", "trust_section"]
 
 TOP_FEATURES = 10
+TABLE_FEATURES = 50  # all of them are in the evidence
 
 
 def explanations_section(evidence: Evidence) -> Section:
@@ -104,8 +105,10 @@ def _importance_chart(record: ExplanationRecord) -> Chart:
 
 
 def _importance_table(evidence: Evidence, record: ExplanationRecord) -> Table:
+    every, shown = len(record.importance), record.importance[:TABLE_FEATURES]
+    which = "" if every <= TABLE_FEATURES else f"; the {TABLE_FEATURES} strongest of {every:,}"
     return Table(
-        "Mean size of the attribution by feature (interval: bootstrap over cases)",
+        f"Mean size of the attribution by feature{which} (interval: bootstrap over cases)",
         ("Feature", "Column", "n", "Mean size", interval_name(evidence)),
         tuple(
             (
@@ -115,7 +118,7 @@ def _importance_table(evidence: Evidence, record: ExplanationRecord) -> Table:
                 number(i.mean_abs, 4),
                 interval_numbers(i.low, i.high),
             )
-            for i in record.importance
+            for i in shown
         ),
         ("left", "left", "right", "right", "right"),
     )

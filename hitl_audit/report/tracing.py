@@ -178,6 +178,8 @@ def traced(value: _T, marks: Marks, path: str = "", field: str = "") -> _T:
     elif isinstance(value, dict):
         made = {k: traced(v, marks, f"{path}.{k}") for k, v in value.items()}
     elif is_dataclass(value) and not isinstance(value, type):
+        if not path:
+            getattr(value, "digest", None)  # made now, of the values alone, and kept below
         # Not through __init__: the values were checked when they were made. The digest of
         # the evidence is that of the values, not of what is remembered with them.
         made = object.__new__(type(value))

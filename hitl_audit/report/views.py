@@ -14,7 +14,6 @@ from hitl_audit.report.document import (
     Heading,
     Note,
     Paragraph,
-    Points,
     Report,
     Section,
     Table,
@@ -27,8 +26,11 @@ from hitl_audit.report.tracing import Marks, traced
 from hitl_audit.report.wording import (
     interval,
     interval_name,
+    interval_numbers,
     label,
     model_name,
+    noted,
+    number,
     sentence,
     when,
 )
@@ -89,8 +91,8 @@ def _proof(evidence: Evidence) -> Section:
         (
             "area under the ROC curve" if s.metric == "roc_auc" else metric_words(s.metric),
             f"{s.n:,}",
-            percent(s.value),
-            interval(s.low, s.high),
+            number(s.value) if s.metric == "roc_auc" else percent(s.value),
+            (interval_numbers if s.metric == "roc_auc" else interval)(s.low, s.high),
         )
         for s in evidence.performance.overall.scores
         if s.metric in ("accuracy", "true_positive_rate", "false_positive_rate", "roc_auc")
@@ -120,7 +122,7 @@ def _proof(evidence: Evidence) -> Section:
                 ("Full document", f"{document_id(evidence)}, with every number and its source"),
                 ("Evidence", evidence.digest),
                 ("Plan", evidence.plan.digest),
-                ("Limits", "; ".join(not_covered(evidence)[:3])),
+                ("Limits", " ".join(sentence(text) for text in not_covered(evidence)[:3])),
             ),
             code=frozenset({"Evidence", "Plan"}),
         ),
@@ -176,9 +178,9 @@ def _posting(evidence: Evidence, record: ProfileRecord) -> tuple[Block, ...]:
     for table in record.tables.tables:
         blocks.append(profile_table(evidence, table))
         if table.notes:
-            blocks.append(Points(tuple(sentence(n) for n in table.notes)))
+            blocks.append(noted(evidence, table.notes))
     if record.tables.notes:
-        blocks.append(Points(tuple(sentence(n) for n in record.tables.notes)))
+        blocks.append(noted(evidence, record.tables.notes))
     blocks.append(Heading("Statements"))
     blocks += [Paragraph(sentence(text)) for text in record.statements]
     blocks.append(

@@ -26,7 +26,8 @@ from pyhanko_certvalidator import ValidationContext
 from hitl_audit.errors import SigningError
 from hitl_audit.signing.cms_signer import asn1_certificate
 from hitl_audit.signing.keys import SigningKey
-from hitl_audit.signing.signatures import outside_event_loop, quiet, read_signatures
+from hitl_audit.signing.running import outside_event_loop, quiet
+from hitl_audit.signing.signatures import read_signatures
 from hitl_audit.signing.trust import read_trust
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from hitl_audit.canonical import sha256
 from hitl_audit.errors import SigningError
 from hitl_audit.signing.envelope import verify_bytes
 from hitl_audit.signing.keys import PublicKey, SigningKey, check_strength
-from hitl_audit.signing.signatures import outside_event_loop
+from hitl_audit.signing.running import outside_event_loop
 
 __all__ = [
     "MANIFEST_SIGNATURE",

@@ -18,7 +18,7 @@ from typing import Literal, get_args
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
@@ -33,6 +33,7 @@ __all__ = [
     "default_key_path",
     "describe_key",
     "generate_key",
+    "is_weak",
     "key_from",
     "load_key",
     "new_key",
@@ -145,6 +146,15 @@ def describe_key(key: object) -> str:
         return f"RSA of {key.key_size} bits"
     kind = type(key).__name__.removesuffix("PrivateKey").removesuffix("PublicKey").lstrip("_")
     return f"a key of type {kind}"
+
+
+def is_weak(key: object) -> bool:
+    """Whether signatures by this key can be forged, or will be soon (NIST SP 800-131A)."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return key.key_size < 2048
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return key.key_size < 256
+    return isinstance(key, dsa.DSAPublicKey)
 
 
 def check_strength(key: object, where: object) -> PublicKey:

@@ -24,7 +24,7 @@ from hitl_audit.signing.keys import (
     describe_key,
     spaced_fingerprint,
 )
-from hitl_audit.signing.signatures import person_of
+from hitl_audit.signing.people import person_of
 
 __all__ = ["ExportForm", "StoredKey", "export_key", "read_stored_key", "stored_keys"]
 

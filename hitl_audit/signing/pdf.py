@@ -23,16 +23,10 @@ from hitl_audit.signing.assurance import OFFLINE, Assurance, check_signer, valid
 from hitl_audit.signing.cms_signer import cms_signer
 from hitl_audit.signing.contents import add_attachment
 from hitl_audit.signing.keys import SigningKey, spaced_fingerprint
+from hitl_audit.signing.people import person_of
 from hitl_audit.signing.rules import SigningRules
-from hitl_audit.signing.signatures import (
-    FieldState,
-    SignedDocument,
-    outside_event_loop,
-    person_of,
-    quiet,
-    read_fields,
-    read_signatures,
-)
+from hitl_audit.signing.running import outside_event_loop, quiet
+from hitl_audit.signing.signatures import FieldState, SignedDocument, read_fields, read_signatures
 from hitl_audit.signing.stamp import Stamp, stamp_pdf
 
 __all__ = ["FieldBox", "FieldState", "add_signature_fields", "sign_pdf", "signature_fields"]

@@ -9,22 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import io
-import logging
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 from pyhanko.pdf_utils.misc import PdfError
 from pyhanko.pdf_utils.reader import PdfFileReader
-from pyhanko.sign.diff_analysis import SuspiciousModification
 from pyhanko.sign.fields import MDPPerm, enumerate_sig_fields
 from pyhanko.sign.validation import (
     EmbeddedPdfSignature,
@@ -38,25 +31,24 @@ from pyhanko.sign.validation.status import (
 )
 from pyhanko_certvalidator import ValidationContext
 
-from hitl_audit.canonical import sha256
 from hitl_audit.signing.chains import ChainState, Revocation, chain_state
-from hitl_audit.signing.contents import describe_changes, entry, items
+from hitl_audit.signing.contents import entry, items
 from hitl_audit.signing.encoding import encoding_problem
+from hitl_audit.signing.keys import describe_key, is_weak
+from hitl_audit.signing.people import person_of, subject_part
+from hitl_audit.signing.revisions import appended, end_of, forbidden_changes
+from hitl_audit.signing.revisions import tail as tail_of
 from hitl_audit.signing.rules import Person
+from hitl_audit.signing.running import outside_event_loop, quiet
 
 __all__ = [
     "FieldState",
     "SignatureState",
     "SignedDocument",
     "TimestampState",
-    "outside_event_loop",
-    "person_of",
-    "quiet",
     "read_fields",
     "read_signatures",
 ]
-
-T = TypeVar("T")
 
 _WEAK = frozenset({"md2", "md4", "md5", "sha1"})
 _MAXIMUM_SIGNATURES = 64
@@ -219,48 +211,6 @@ def read_signatures(
         return outside_event_loop(lambda: asyncio.run(reading.document(archive_time)))
 
 
-def person_of(certificate: x509.Certificate) -> Person:
-    """The holder of a certificate, as it names them."""
-    spki = certificate.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return Person(
-        name=_subject(certificate, NameOID.COMMON_NAME) or certificate.subject.rfc4514_string(),
-        email=_subject(certificate, NameOID.EMAIL_ADDRESS) or _alternative_email(certificate),
-        fingerprint=certificate.fingerprint(hashes.SHA256()).hex(),
-        public_key=sha256(spki).hex(),
-    )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the libraries' logs and warnings about a broken file to ourselves.
-
-    What they would say is in our own words; hostile files would flood them.
-    """
-    loggers = [logging.getLogger(name) for name in ("pyhanko", "pyhanko_certvalidator", "pikepdf")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL + 1)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-def outside_event_loop(work: Callable[[], T]) -> T:
-    """Run what starts an event loop of its own, also where one runs (a notebook)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return work()
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        return pool.submit(work).result()
-
-
 def _fields(reader: Any) -> Iterator[FieldState]:
     for name, value, reference in enumerate_sig_fields(reader):
         field = reference.get_object()
@@ -304,7 +254,7 @@ class _Reading:
             body = pdf[:end] + b"\n"
             inner = _Reading(body, self.authorities, self.moment, self.crls, self.compare)
             found = await inner.document(archive_time)
-            return replace(found, tail_problem=_appended(len(pdf) - end), tail_changes=())
+            return replace(found, tail_problem=appended(len(pdf) - end), tail_changes=())
         fields = tuple(_fields(reader))
         embedded = sorted(reader.embedded_signatures, key=lambda s: s.signed_revision)
         if not embedded:
@@ -321,7 +271,7 @@ class _Reading:
         signatures = tuple([await self._signature(s, fields, proven) for s in signed])
         problems = [s.problem for s in signatures] + [s.problem for s in archive]
         problem = "".join(problems)
-        tail, changes = _tail(pdf, reader, embedded[-1], problem)
+        tail, changes = tail_of(pdf, reader, embedded[-1], problem)
         then = reader.get_historical_resolver(embedded[0].signed_revision)
         known = {field.name for field in _fields(then)}
         added = tuple(field.name for field in fields if field.name not in known)
@@ -341,7 +291,7 @@ class _Reading:
                 problem = problem or _timestamp_problem(status)
                 if not problem and not _is_whole(status.coverage):
                     problem = "it covers only a part of the document that it stands in"
-                if not problem and place == 0 and _end(stamp) < len(self.pdf):
+                if not problem and place == 0 and end_of(stamp) < len(self.pdf):
                     problem = "it is not the end of the document"
             except Exception as error:  # a broken timestamp fails, whatever it breaks
                 problem = problem or f"it cannot be checked ({type(error).__name__}: {error})"
@@ -355,7 +305,7 @@ class _Reading:
             if place == 0 and archive_time and not problem:
                 moment = min(moment, status.timestamp)
             state = await self._timestamp(status, context, moment, problem)
-            found.append(replace(state, covers_whole_file=_end(stamp) == len(self.pdf)))
+            found.append(replace(state, covers_whole_file=end_of(stamp) == len(self.pdf)))
             if state.proves:
                 moment = state.time
         return tuple(reversed(found))
@@ -392,6 +342,10 @@ class _Reading:
     ) -> SignatureState:
         certificate = x509.load_der_x509_certificate(signature.signer_cert.dump())
         problem, status, stamp = encoding_problem(self.pdf, signature), None, None
+        if not problem and is_weak(certificate.public_key()):
+            problem = (
+                f"it was made with {describe_key(certificate.public_key())}, which is too weak"
+            )
         context = _context()
         if not problem:
             try:
@@ -422,21 +376,21 @@ class _Reading:
             )
         changes: tuple[str, ...] = ()
         if status is not None and not problem and self.compare:
-            changes = _forbidden_changes(self.pdf, signature.field_name)
+            changes = forbidden_changes(self.pdf, signature.field_name)
         role = next((f.role for f in fields if f.name == signature.field_name), "")
         person = person_of(certificate)
         return SignatureState(
             field=signature.field_name,
             role=role or signature.field_name,
             name=person.name,
-            organization=_subject(certificate, NameOID.ORGANIZATION_NAME),
+            organization=subject_part(certificate, NameOID.ORGANIZATION_NAME),
             email=person.email,
             fingerprint=person.fingerprint,
             not_before=certificate.not_valid_before_utc,
             not_after=certificate.not_valid_after_utc,
             reason=str(entry(signature.sig_object, "/Reason", "")),
             signed_at=_claimed_time(signature),
-            covers_whole_file=_end(signature) == len(self.pdf),
+            covers_whole_file=end_of(signature) == len(self.pdf),
             locks=signature.docmdp_level == MDPPerm.NO_CHANGES,
             certifies=_certifies(signature),
             chain=chain,
@@ -447,34 +401,9 @@ class _Reading:
         )
 
 
-def _tail(
-    pdf: bytes, reader: PdfFileReader, last: EmbeddedPdfSignature, problem: str
-) -> tuple[str, tuple[str, ...]]:
-    """What follows the last signature or timestamp."""
-    end = _end(last)
-    if end >= len(pdf) or problem:
-        return "", ()
-    if reader.total_revisions == last.signed_revision + 1:
-        return _appended(len(pdf) - end), ()
-    words = (
-        f"{len(pdf) - end:,} bytes follow the last signature as an update of the "
-        "document that nobody signed"
-    )
-    return words, _changes(pdf, end)
-
-
-def _appended(count: int) -> str:
-    return f"{count:,} bytes were appended after the end of the document"
-
-
 def _context() -> ValidationContext:
     """Trusts nobody: whom the reader trusts is decided in ``chains``. It collects what it sees."""
     return ValidationContext(trust_roots=[], allow_fetching=False)
-
-
-def _end(signature: EmbeddedPdfSignature) -> int:
-    """The offset up to which the signature covers the file."""
-    return int(signature.byte_range[-2]) + int(signature.byte_range[-1])
 
 
 def _certifies(signature: EmbeddedPdfSignature) -> bool:
@@ -494,19 +423,6 @@ def _revocation(reader: PdfFileReader) -> Revocation:
         return [bytes(stream.data) for stream in items(entry(store, key, ()))]
 
     return Revocation.of(streams("/CRLs"), streams("/OCSPs"), streams("/Certs"))
-
-
-def _subject(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str:
-    found = certificate.subject.get_attributes_for_oid(oid)
-    return str(found[0].value) if found else ""
-
-
-def _alternative_email(certificate: x509.Certificate) -> str:
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
-        return ""
-    return next(iter(names.get_values_for_type(x509.RFC822Name)), "")
 
 
 def _claimed_time(signature: EmbeddedPdfSignature) -> datetime | None:
@@ -543,42 +459,3 @@ def _timestamp_problem(status: TimestampSignatureStatus) -> str:
 def _is_whole(coverage: SignatureCoverageLevel | None) -> bool:
     level = coverage or SignatureCoverageLevel.UNCLEAR
     return bool(level >= SignatureCoverageLevel.ENTIRE_REVISION)
-
-
-@lru_cache(maxsize=2)
-def _comparison(pdf: bytes) -> dict[str, tuple[str, ...]]:
-    """Per field of a signature, what came after it and is forbidden.
-
-    A function of the bytes alone, and the slow part of a check; whoever signs
-    checks the same bytes several times.
-    """
-    reader = PdfFileReader(io.BytesIO(pdf))
-    found: dict[str, tuple[str, ...]] = {}
-    for signature in reader.embedded_regular_signatures:
-        try:
-            signature.compute_integrity_info()
-            info = signature.summarise_integrity_info()
-            if info["docmdp_ok"]:
-                continue
-            suspicious = isinstance(signature.diff_result, SuspiciousModification)
-        except Exception as error:  # what cannot be compared was changed
-            found[signature.field_name] = (f"it cannot be compared ({error})",)
-            continue
-        words = (
-            "parts of the document were changed that a later signature may not change"
-            if suspicious
-            else "the document was changed after this signature had locked it"
-        )
-        found[signature.field_name] = _changes(pdf, _end(signature)) or (words,)
-    return found
-
-
-def _forbidden_changes(pdf: bytes, field: str) -> tuple[str, ...]:
-    return _comparison(pdf).get(field, ())
-
-
-def _changes(pdf: bytes, end: int) -> tuple[str, ...]:
-    try:
-        return describe_changes(pdf[:end], pdf)
-    except Exception:  # words only: the refusal stands without them
-        return ()

@@ -15,7 +15,8 @@ from hitl_audit.signing.contents import attachments, check_structure
 from hitl_audit.signing.envelope import Envelope, read_envelope
 from hitl_audit.signing.keys import spaced_fingerprint
 from hitl_audit.signing.rules import SigningRules, read_rules
-from hitl_audit.signing.signatures import SignatureState, SignedDocument, quiet, read_signatures
+from hitl_audit.signing.running import quiet
+from hitl_audit.signing.signatures import SignatureState, SignedDocument, read_signatures
 from hitl_audit.signing.trust import Trust
 from hitl_audit.verification.result import Outcome, Signature, SignerStatus, clean
 from hitl_audit.verification.source import Source

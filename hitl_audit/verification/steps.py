@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hitl_audit.errors import AuditError, VerificationError
 from hitl_audit.signing.keys import utc_now
-from hitl_audit.signing.signatures import quiet
+from hitl_audit.signing.running import quiet
 from hitl_audit.signing.trust import Trust, read_trust
 from hitl_audit.verification import audit_checks, document_checks
 from hitl_audit.verification.bounded import TimeLimitError, within

@@ -22,7 +22,7 @@ from hitl_audit.plan import AuditPlan
 from hitl_audit.profiles.loader import list_profiles, load_profile
 from hitl_audit.profiles.words import listed_words, profile_words
 from hitl_audit.publication import publish
-from hitl_audit.report.compose import compose
+from hitl_audit.report.compose import compose, document_id
 from hitl_audit.report.document import Note, Report, Section, Table, texts_of
 from hitl_audit.report.model_card import escaped, model_card
 from hitl_audit.report.pdf import render_pdf
@@ -221,6 +221,9 @@ def test_the_summary_has_two_pages(audited: Any, mortgage_folder: Path, tmp_path
         assert len(pages) == 2
         assert "What was promised, and found" in pages[0]
         assert "Findings, owners and due dates" in pages[1]
+        # The id and digest printed are those of the full document's evidence.
+        assert document_id(publish(evidence)) in pages[1]
+        assert f"{document_id(publish(evidence))}-S" in pages[0]
 
 
 def test_the_public_summary_holds_what_the_rule_asks_for(five: Any, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from hitl_audit.plan_sections import role_field as field_of_the_plan
 from hitl_audit.signing.keys import generate_key
+from hitl_audit.signing.people import person_of
 from hitl_audit.signing.rules import Person, RoleRule, SigningRules, read_rules, role_field
-from hitl_audit.signing.signatures import person_of
 
 ROLES = (
     RoleRule("data scientist", "prepared"),

@@ -20,7 +20,7 @@ from hitl_audit.review.ledger import Ledger
 if TYPE_CHECKING:
     from tests.verification.conftest import Workshop
 
-EXAMPLES = int(os.environ.get("HITL_AUDIT_FUZZ", "60"))
+EXAMPLES = int(os.environ.get("HITL_AUDIT_FUZZ", "25"))
 TARGETS = (
     "report.pdf",
     "evidence.dsse.json",

@@ -13,7 +13,7 @@ import pikepdf
 import pytest
 
 from hitl_audit.errors import SigningError
-from hitl_audit.signing.assurance import Assurance, archive_copy
+from hitl_audit.signing.assurance import Assurance, archive_copy, assurance_for
 from hitl_audit.verification import VerificationResult
 
 if TYPE_CHECKING:
@@ -325,3 +325,12 @@ def test_the_same_from_the_command_line(
     shutil.copy(out, tmp_path / "report.pdf")
     checked = CliRunner().invoke(main, ["verify", str(out), "--trust", root, "--archive-time"])
     assert checked.exit_code == 0, checked.output
+
+
+def test_a_level_from_words(authorities: Authorities, trusted: list[Path]) -> None:
+    assert assurance_for(None, "", ()) == Assurance()
+    assert assurance_for(None, "http://x.example", ()).level == "B-T"
+    chosen = assurance_for("B-LT", "http://x.example", [str(trusted[0])])
+    assert (chosen.level, chosen.authorities) == ("B-LT", (authorities.root,))
+    with pytest.raises(SigningError, match="accepted: B-B, B-T, B-LT"):
+        assurance_for("B-LTA", "http://x.example", ())
