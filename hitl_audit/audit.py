@@ -53,7 +53,7 @@ from hitl_audit.reviewing import (
     rules_of,
 )
 from hitl_audit.training import TrainingRows, training_rows
-from hitl_audit.what_if_setup import fact_groups, prepare_what_if
+from hitl_audit.what_if_setup import check_what_if, fact_groups, prepare_what_if
 
 if TYPE_CHECKING:
     from hitl_audit.widgets.judge import JudgeWidget
@@ -154,6 +154,7 @@ class Audit:
     def _start(self, dossier: Dossier | None, now: Callable[[], datetime]) -> None:
         self._profiles = _profiles(self.plan, dossier)
         check_analyses(self.inputs, self.plan, self._profiles, self._training)
+        check_what_if(self.inputs, self.plan)
         self._dossier = dossier
         self._now = now
         self._gold = _gold(dossier, self.inputs, self.plan, self._ids)

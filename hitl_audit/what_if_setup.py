@@ -13,10 +13,13 @@ from hitl_audit.explanations.raw_features import sample_rows
 from hitl_audit.inputs import AuditInputs
 from hitl_audit.plan import AuditPlan
 from hitl_audit.what_if.controls import Constraint
+from hitl_audit.what_if.controls_from_data import controls_of
+from hitl_audit.what_if.derived import read_derivations
 from hitl_audit.what_if.engine import WhatIf
 from hitl_audit.what_if.expectations import ModelCheck
+from hitl_audit.what_if.population import Population
 
-__all__ = ["checks_of", "fact_groups", "prepare_what_if"]
+__all__ = ["check_what_if", "checks_of", "fact_groups", "prepare_what_if"]
 
 
 def prepare_what_if(inputs: AuditInputs, plan: AuditPlan) -> WhatIf:
@@ -34,20 +37,7 @@ def prepare_what_if(inputs: AuditInputs, plan: AuditPlan) -> WhatIf:
         background=sample_rows(inputs.X, plan.explain.background, random_state=plan.seed),
         output=None if label else inputs.predictor.favorable,
         threshold=plan.model.threshold,
-        constraints=[
-            Constraint(
-                feature=f.feature,
-                immutable=f.immutable,
-                low=f.low,
-                high=f.high,
-                step=f.step,
-                categories=f.categories,
-                direction=f.direction,
-                unit=f.unit,
-                decimals=f.decimals,
-            )
-            for f in plan.what_if.features
-        ],
+        constraints=_constraints(plan),
         derived=plan.what_if.derived,
         labels={name: plan.label(name) for name in map(str, inputs.X.columns)},
         protected=inputs.protected_inputs,
@@ -57,6 +47,41 @@ def prepare_what_if(inputs: AuditInputs, plan: AuditPlan) -> WhatIf:
     # The first answer compiles and fills what the later ones find there.
     engine.answer(engine.start_at(0))
     return engine
+
+
+def check_what_if(inputs: AuditInputs, plan: AuditPlan) -> None:
+    """Hold the plan's ``[what_if]`` against the data, before any work starts.
+
+    Raises:
+        InputError: it names a feature that the data do not have, or says of one what it cannot be.
+    """
+    features = list(map(str, inputs.X.columns))
+    fact_groups(plan, features)
+    said = plan.what_if
+    if not (said.features or said.derived or said.checks):
+        return
+    population = Population.of(inputs.X, inputs.X.head(1))
+    derived = read_derivations(said.derived, population)
+    controls_of(inputs.X, population, constraints=_constraints(plan), derived=derived)
+    for check in said.checks:
+        population.place_of(check.feature)
+
+
+def _constraints(plan: AuditPlan) -> list[Constraint]:
+    return [
+        Constraint(
+            feature=f.feature,
+            immutable=f.immutable,
+            low=f.low,
+            high=f.high,
+            step=f.step,
+            categories=f.categories,
+            direction=f.direction,
+            unit=f.unit,
+            decimals=f.decimals,
+        )
+        for f in plan.what_if.features
+    ]
 
 
 def fact_groups(

@@ -101,6 +101,8 @@ def serve_review(
             "with the name of the header in which a proxy says who signed in"
         )
     try:
+        from tornado.ioloop import IOLoop
+
         from hitl_audit.review_app.voila_app import ReviewVoila
     except ImportError:
         raise MissingDependencyError(
@@ -121,9 +123,14 @@ def serve_review(
     # An instance of its own: the traits of a singleton would outlive this call.
     app = ReviewVoila()
     app.initialize(arguments(server))
-    say(server)
-    if open_browser:
-        webbrowser.open(server.address)
+
+    def started() -> None:
+        say(server)
+        if open_browser:
+            webbrowser.open(server.address)
+
+    # The address is told when it answers: the loop runs once the page listens.
+    IOLoop.current().add_callback(started)
     app.start()
 
 

@@ -21,7 +21,7 @@ from hitl_audit.review.session import RefusedError, ReviewSession
 from hitl_audit.widgets.judge_words import VERDICTS, decision_words, look_words, model_words
 from hitl_audit.widgets.sources import css_of, esm_of
 from hitl_audit.widgets.trials import Trials
-from hitl_audit.widgets.what_if_desk import WhatIfDesk, in_thread
+from hitl_audit.widgets.what_if_desk import FromAnyThread, WhatIfDesk, in_thread
 
 __all__ = ["JudgeWidget"]
 
@@ -53,6 +53,7 @@ class JudgeWidget(anywidget.AnyWidget):
         self._groups = tuple((title, tuple(names)) for title, names in groups)
         self._beside = beside
         self._desk: tuple[str, WhatIfDesk] | None = None
+        self._tell = FromAnyThread(lambda message: self.send(message))
         super().__init__(view=self._page())
         self.on_msg(lambda _widget, content, _buffers: self.receive(content))
 
@@ -98,10 +99,16 @@ class JudgeWidget(anywidget.AnyWidget):
 
     def _try_out(self, content: Mapping[str, Any]) -> None:
         """Hand a message to the desk of the case on screen; the first one may have to wait."""
-        if self._trials is not None and not self._trials.engine.done():
-            self._beside(lambda: self._at_desk(content))
-        else:
+        self._tell.note_loop()
+        if self._trials is None or self._trials.engine.done():
             self._at_desk(content)
+            return
+        waits = {"kind": "what-if", "about": "preparing", "serial": content.get("serial")}
+        self.send(waits)
+        # The ledger belongs to this thread: only the waiting is done by another one.
+        later = FromAnyThread(self._at_desk)
+        later.note_loop()
+        self._trials.engine.add_done_callback(lambda _: later(content))
 
     def _at_desk(self, content: Mapping[str, Any]) -> None:
         try:
@@ -128,7 +135,7 @@ class JudgeWidget(anywidget.AnyWidget):
 
         labels = (session.favorable_label, session.unfavorable_label)
         desk = self._trials.desk(
-            case, labels, self.send, record=record, beside=self._beside,
+            case, labels, self._tell, record=record, beside=self._beside,
             reversed_answer=planted, names_people=False,
         )  # fmt: skip
         self._desk = (case, desk)

@@ -53,6 +53,12 @@ function whatIf({ post, uid, lost = () => {}, warning = null }) {
 
   function receive(message) {
     const { about } = message;
+    if (about === "preparing") {
+      clearTimeout(slowTimer);
+      clearTimeout(deadTimer);
+      nodes.busy.textContent = "Preparing the model: the first time takes a few seconds…";
+      return;
+    }
     if (about === "schema") {
       schema = message.schema;
       asking = message.expectation_first;

@@ -7,6 +7,8 @@ message, and dropped as soon as something newer is asked.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +31,7 @@ from hitl_audit.what_if.protected import flip_protected
 from hitl_audit.what_if.response import response_curve
 from hitl_audit.widgets.what_if_words import Shown
 
-__all__ = ["Recorded", "WhatIfDesk", "in_thread"]
+__all__ = ["FromAnyThread", "Recorded", "WhatIfDesk", "in_thread"]
 
 Recorded = Callable[[Sequence[tuple[str, str, str]], str | None, float, float], object]
 """Called with (feature, before, after), the expectation, and the scores as shown."""
@@ -41,6 +43,31 @@ _EXPECTED = {"up": "up", "down": "down", "stay": "same"}
 def in_thread(work: Callable[[], None]) -> None:
     """Do the work beside the one that answers the page."""
     threading.Thread(target=work, daemon=True).start()
+
+
+class FromAnyThread:
+    """A call that is made by the thread of the kernel's loop, whoever asks for it.
+
+    Without a running loop (outside of a kernel) it is made at once.
+    """
+
+    def __init__(self, call: Callable[[Any], None]) -> None:
+        self._call = call
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.get_ident()
+
+    def note_loop(self) -> None:
+        """Remember the loop that runs now; called where messages arrive."""
+        with contextlib.suppress(RuntimeError):
+            self._loop = asyncio.get_running_loop()
+            self._thread = threading.get_ident()
+
+    def __call__(self, argument: Any) -> None:
+        """Make the call, now or as soon as the loop comes to it."""
+        if self._loop is None or threading.get_ident() == self._thread:
+            self._call(argument)
+        else:
+            self._loop.call_soon_threadsafe(self._call, argument)
 
 
 class WhatIfDesk:

@@ -11,7 +11,7 @@ import traitlets
 from hitl_audit.what_if.expectations import ModelCheck
 from hitl_audit.widgets.sources import css_of, esm_of
 from hitl_audit.widgets.trials import Trials
-from hitl_audit.widgets.what_if_desk import in_thread
+from hitl_audit.widgets.what_if_desk import FromAnyThread, in_thread
 
 __all__ = ["WhatIfPanel"]
 
@@ -41,13 +41,15 @@ class WhatIfPanel(anywidget.AnyWidget):
         labels: tuple[str, str] = ("Favorable", "Unfavorable"),
         beside: Callable[[Callable[[], None]], None] = in_thread,
     ) -> None:
-        self.desk = trials.desk(case, labels, lambda message: self.send(message), beside=beside)
+        self._tell = FromAnyThread(lambda message: self.send(message))
+        self.desk = trials.desk(case, labels, self._tell, beside=beside)
         super().__init__(case=case)
         self.on_msg(lambda _widget, content, _buffers: self.receive(content))
 
     def receive(self, content: Mapping[str, Any]) -> None:
         """Handle one message of the page."""
         if content.get("kind") == "what-if":
+            self._tell.note_loop()
             self.desk.receive(content)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 from playwright.sync_api import Page, Route
@@ -75,9 +75,8 @@ def show(page: Page, widget: Any) -> list[dict[str, Any]]:
 
 def violations(page: Page, within: str = "body") -> list[str]:
     """What axe-core finds that is serious or critical; "rule: element" each."""
-    import axe_playwright_python
-
-    page.evaluate((Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8"))
+    axe = files("axe_playwright_python") / "axe.min.js"
+    page.evaluate(axe.read_text("utf-8"))
     found = page.evaluate("(within) => axe.run(within)", within)["violations"]
     return [
         f"{violation['id']}: {node['html'][:160]}"

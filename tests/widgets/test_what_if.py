@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from concurrent.futures import Future
@@ -350,3 +351,25 @@ def test_facts_are_grouped_and_what_no_group_names_comes_last(tmp_path: Path) ->
 def test_a_panel_needs_a_case_of_the_data() -> None:
     with pytest.raises(Exception, match="no case of that name"):
         panel_on(case="nobody")
+
+
+def test_what_comes_before_the_engine_is_prepared_waits_and_is_answered_here(
+    tmp_path: Path,
+) -> None:
+    """By the thread of the page's own loop: the ledger's connection belongs to it."""
+    page = judging(tmp_path)
+    answer_blind(page)
+    waiting: Future[WhatIf] = Future()
+    page.widget._trials = Trials(waiting, GROUPS)
+    page.heard.clear()
+
+    async def visit() -> None:
+        page.widget.receive({"kind": "what-if", "serial": 1, "act": "open"})
+        assert [m["about"] for m in page.heard] == ["preparing"]
+        engine = prepared("boosting")
+        await asyncio.to_thread(waiting.set_result, engine)
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    asyncio.run(visit())
+    assert [m["about"] for m in page.heard] == ["preparing", "schema", "answer"]
