@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def measure(folder: Path, repeat: int) -> None:
-    evidence, plan, lock = current_evidence(folder)
+    evidence, plan, lock = current_evidence(folder, now=NOW)
     published = publish(evidence, Publication.of(plan))
     generated = utc_text(NOW)
     first, whole, made = timed(lambda: render(evidence, plan=plan, lock=lock, now=NOW), repeat)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,13 +18,14 @@ import pandas as pd
 from hitl_audit.alternatives import Alternative
 from hitl_audit.analyses import check_analyses
 from hitl_audit.canonical import canonical_bytes, utc_text
-from hitl_audit.choice import choose, read_choice
+from hitl_audit.choice import choose
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import InputError, PlanError
-from hitl_audit.evidence import Evidence, read_evidence, with_people
+from hitl_audit.evidence import read_evidence
 from hitl_audit.files import write_atomically
 from hitl_audit.inputs import AuditInputs, build_inputs
 from hitl_audit.loading import read_data, read_model
+from hitl_audit.people import evidence_with_people, kept_ledger, team_ledger
 from hitl_audit.plan import AuditPlan, PlanLock, register
 from hitl_audit.profiles.loader import Profile, load_profile
 from hitl_audit.report.rendered import AuditReport, companions, render
@@ -41,7 +41,6 @@ from hitl_audit.review.ledger import Ledger
 from hitl_audit.review.oversight import Oversight
 from hitl_audit.review.records import Resolution
 from hitl_audit.review.reviewers import join, record_once
-from hitl_audit.review.sampling import CaseSample
 from hitl_audit.review.session import Revealed, ReviewSession
 from hitl_audit.review.simulate import simulate_adjudicator, simulate_reviewers
 from hitl_audit.review.words import value_words
@@ -51,7 +50,6 @@ from hitl_audit.reviewing import (
     gold_answers,
     oversight_of,
     review_facts,
-    review_record,
     rules_of,
 )
 from hitl_audit.training import TrainingRows, training_rows
@@ -62,7 +60,7 @@ if TYPE_CHECKING:
     from hitl_audit.widgets.trials import Trials
     from hitl_audit.widgets.what_if_panel import WhatIfPanel
 
-__all__ = ["Audit", "evidence_with_people", "kept_facts"]
+__all__ = ["Audit"]
 
 SIMULATED_REVIEWERS = 2
 
@@ -621,57 +619,6 @@ class Audit:
         )
         beside = companions(self._dossier, self.plan) if self._dossier else ()
         return render(evidence, plan=self.plan, lock=lock, now=now, beside=beside)
-
-
-def evidence_with_people(
-    evidence: Evidence,
-    ledger_path: Path,
-    choice_path: Path,
-    sample: CaseSample,
-    facts: ReviewFacts,
-    plan: AuditPlan,
-    *,
-    now: datetime,
-) -> Evidence:
-    """The evidence with what people judged and chose until now.
-
-    Raises:
-        InputError: the chosen alternative is not one of this evidence.
-    """
-    chosen = read_choice(choice_path, evidence)
-    ledger = kept_ledger(ledger_path)
-    if ledger is None:
-        return with_people(evidence, evidence.oversight, evidence.ledger, chosen, evidence.review)
-    events, model = ledger.events(), evidence.model.digest
-    oversight = oversight_of(events, sample, facts, plan, model_digest=model)
-    review = review_record(events, sample, oversight, plan, model_digest=model, now=now)
-    return with_people(evidence, oversight, ledger.checkpoint(), chosen, review)
-
-
-def team_ledger() -> str:
-    """Address of a team's ledger in PostgreSQL, from the environment; ``""`` without one.
-
-    It holds a password, so it is in no plan and no document.
-    """
-    return os.environ.get("HITL_AUDIT_LEDGER", "").strip()
-
-
-def kept_ledger(path: Path) -> Ledger | None:
-    """The ledger as it is, to be read: a team's, or the file; ``None`` before anybody judged."""
-    if address := team_ledger():
-        return Ledger(address, read_only=True)
-    return Ledger(path, read_only=True) if path.exists() else None
-
-
-def kept_facts(dossier: Dossier, sample: CaseSample, plan: AuditPlan) -> ReviewFacts:
-    """The facts about the cases, from the results in the folder."""
-    scores = pd.read_parquet(dossier.results_path / "scores.parquet")
-    gold: dict[str, int] = {}
-    kept = dossier.results_path / "gold.parquet"
-    if kept.is_file():
-        table = pd.read_parquet(kept)
-        gold = dict(zip(table["case_id"].astype(str), table["answer"].astype(int), strict=True))
-    return review_facts(scores, plan, [*sample.case_ids, *gold]).with_gold(gold)
 
 
 def _gold(

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from hitl_audit.audit import Audit, evidence_with_people, kept_facts
+from hitl_audit.audit import Audit
 from hitl_audit.canonical import utc_text
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import InputError, ReportError, did_you_mean
 from hitl_audit.evidence import Evidence, read_evidence, with_follow_ups
 from hitl_audit.files import write_atomically
 from hitl_audit.follow_up import FollowUp, FollowUpFile, read_follow_ups, recorded
+from hitl_audit.people import evidence_with_people, kept_facts
 from hitl_audit.plan import AuditPlan, PlanLock
 from hitl_audit.publication import Publication, publish
 from hitl_audit.report.html import render_html

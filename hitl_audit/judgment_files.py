@@ -9,10 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hitl_audit.audit import Audit, kept_ledger
+from hitl_audit.audit import Audit
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import InputError
 from hitl_audit.files import write_atomically
+from hitl_audit.people import kept_ledger
 from hitl_audit.review.answers import ImportReport, Origin, import_answers
 from hitl_audit.review.exchange import write_events
 from hitl_audit.review.label_studio import (

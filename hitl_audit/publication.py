@@ -121,7 +121,14 @@ class _Hidden:
         self.found, self.minimum = found, minimum
 
     def has(self, attribute: str, group: Any) -> bool:
-        return isinstance(group, str) and group in self.found.get(attribute, {})
+        """Whether a group is hidden; oversight writes ``"race: Black − white"`` for both."""
+        if not isinstance(group, str):
+            return False
+        named, colon, rest = group.partition(": ")
+        hidden = self.found.get(named, {}) if colon else {}
+        return group in self.found.get(attribute, {}) or any(
+            part in hidden for part in rest.split(" − ")
+        )
 
     @classmethod
     def of(cls, metrics: GroupMetrics, minimum: int) -> _Hidden:
@@ -269,6 +276,10 @@ def publish(evidence: Evidence, terms: Publication = Publication()) -> Evidence:
         parts = ("performance", "fairness", "gaps", "findings")
         quality = ("explanation_quality_by_group", "explanation_quality_gaps")
         changes = {name: _pruned(getattr(evidence, name), hidden) for name in (*parts, *quality)}
+        people = {
+            name: _pruned(getattr(evidence, name), hidden) for name in ("oversight", "review")
+        }
+        changes |= {name: part for name, part in people.items() if part is not _DROP}
         changes["analyses"] = _analyses(evidence, hidden)
         if evidence.history is not None:
             past = _Hidden.of(evidence.history.decisions, minimum)

@@ -63,6 +63,7 @@ FLOORS = {
     "examples": 3,
     "report": 4,
     "widgets": 5,
+    "people": 5,
     "sign_off": 5,
     "audit": 6,
     "judgment_files": 7,
@@ -165,6 +166,7 @@ FILE_TOUCHERS = {
     "audit",
     "review_app",
     "judgment_files",
+    "people",
     "widgets",
 }
 

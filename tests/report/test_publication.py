@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hitl_audit.groups import ALL, TIMES, UNKNOWN
-from hitl_audit.publication import Publication, hidden_cells, publish
+from hitl_audit.publication import Publication, _Hidden, hidden_cells, publish
 
 MINIMUM = 10
 Sizes = dict[tuple[str, ...], int]
@@ -221,3 +221,23 @@ def test_no_row_of_a_person_is_in_any_file(audited: Any, tmp_path: Path) -> None
     incomes = [repr(v)[:12].encode() for v in audited.people["income"]]
     for name, data in files.items():
         assert [v for v in incomes if v in data] == [], name
+
+
+@pytest.mark.parametrize(
+    ("attribute", "group", "is_hidden"),
+    [
+        ("region", "islands", True),
+        ("", "region: islands", True),
+        ("", "region: south − islands", True),
+        ("", "region: islands − south", True),
+        ("", "region: south", False),
+        ("", "sex: islands", False),
+        ("sex", "islands", False),
+        ("region", None, False),
+    ],
+)
+def test_a_hidden_group_is_known_as_oversight_writes_it(
+    attribute: str, group: str | None, is_hidden: bool
+) -> None:
+    hidden = _Hidden({"region": {"islands": "fewer than 10 people"}}, 10)
+    assert hidden.has(attribute, group) is is_hidden
