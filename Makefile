@@ -20,7 +20,7 @@ test: env-dev    ## install what the tests need and run them all
 notebook: env    ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks/01_audit.ipynb
 
-screenshots: env-dev  ## every state of the review page as a picture, in docs/images/review
+screenshots: env-dev  ## every state of the review page as a picture, in reports/screenshots
 	@$(BIN)/python tools/screenshots.py
 
 env:

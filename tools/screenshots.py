@@ -1,6 +1,6 @@
 """Every state of the review page and of the what-if panel, as pictures, from the real page.
 
-    python tools/screenshots.py [--folder AUDIT] [--out docs/images/review]
+    python tools/screenshots.py [--folder AUDIT] [--out reports/screenshots]
 
 Without a folder the built-in audit is run first. Nothing is written to the audit folder: the
 page is served from a copy. Needs Chromium (CHROMIUM names it) and Playwright.
@@ -115,7 +115,7 @@ def walk(page: Page, address: str, camera: Camera) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("docs/images/review"))
+    parser.add_argument("--out", type=Path, default=Path("reports/screenshots"))
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright:
