@@ -21,11 +21,12 @@ from hitl_audit.canonical import canonical_bytes, utc_text
 from hitl_audit.choice import choose
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import InputError, PlanError
-from hitl_audit.evidence import read_evidence
+from hitl_audit.evidence import read_evidence, with_follow_ups
 from hitl_audit.files import write_atomically
 from hitl_audit.inputs import AuditInputs, build_inputs
 from hitl_audit.loading import read_data, read_model
-from hitl_audit.people import evidence_with_people, kept_ledger, team_ledger
+from hitl_audit.manifest import ManifestFile
+from hitl_audit.people import evidence_with_people, kept_follow_ups, kept_ledger, team_ledger
 from hitl_audit.plan import AuditPlan, PlanLock, register
 from hitl_audit.profiles.loader import Profile, load_profile
 from hitl_audit.report.rendered import AuditReport, companions, render
@@ -249,21 +250,38 @@ class Audit:
             dossier.write_lock(lock)
         self._lock = lock
         with _progress_bar(progress) as step:
-            results = run_audit(
-                self.inputs,
-                self.plan,
-                lock,
-                now=self._now,
-                history=self._history,
-                profiles=self._profiles,
-                training=self._training,
-                remarks=_changes_since(self.inputs, dossier),
-                progress=step,
+            results = self.computed(
+                lock, remarks=_changes_since(self.inputs, dossier), progress=step
             )
             if dossier is not None:
                 dossier.replace_results(_result_files(results, self._gold))
         self._results = results
         return results
+
+    def computed(
+        self,
+        lock: PlanLock,
+        *,
+        remarks: tuple[str, ...] = (),
+        progress: Progress = lambda step, share: None,
+    ) -> AuditResults:
+        """Everything that the plan asks for, under its registration; nothing is kept.
+
+        Raises:
+            PlanError: the registration is of another plan, or not earlier than now.
+            ExplanationError: no explanation agrees with the model.
+        """
+        return run_audit(
+            self.inputs,
+            self.plan,
+            lock,
+            now=self._now,
+            history=self._history,
+            profiles=self._profiles,
+            training=self._training,
+            remarks=remarks,
+            progress=progress,
+        )
 
     @property
     def results(self) -> AuditResults:
@@ -617,7 +635,10 @@ class Audit:
             self.plan,
             now=now,
         )
-        beside = companions(self._dossier, self.plan) if self._dossier else ()
+        beside: tuple[ManifestFile, ...] = ()
+        if self._dossier is not None:
+            evidence = with_follow_ups(evidence, kept_follow_ups(self._dossier))
+            beside = companions(self._dossier, self.plan)
         return render(evidence, plan=self.plan, lock=lock, now=now, beside=beside)
 
 

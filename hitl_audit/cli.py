@@ -622,9 +622,16 @@ def archive(
     is_flag=True,
     help="Judge an archive copy at the time of its last timestamp, not today.",
 )
+@click.option(
+    "--recompute",
+    is_flag=True,
+    help="Derive every number again, from the folder's plan, model and data.",
+)
 @as_json
 @_command
-def verify(path: Path, trust: tuple[str, ...], archive_time: bool, as_json: bool) -> int:
+def verify(
+    path: Path, trust: tuple[str, ...], archive_time: bool, recompute: bool, as_json: bool
+) -> int:
     """Check a report: intact? who signed? when? changed since?
 
     Reads a PDF, the folder of an audit, or a zip file of one.
@@ -636,11 +643,22 @@ def verify(path: Path, trust: tuple[str, ...], archive_time: bool, as_json: bool
     with _limited_memory(), _steps() as progress:
         progress("checking the document", 0.1)
         result = check(path, trust=trust, archive_time=archive_time, now=_now)
+    if not recompute:
+        if as_json:
+            _json(result.to_dict())
+        else:
+            _say(result.words())
+        return result.exit_code
+    from hitl_audit.recomputing import recompute_folder
+
+    with _steps() as progress:
+        again = recompute_folder(path, now=_now, progress=progress)
     if as_json:
-        _json(result.to_dict())
+        _json(result.to_dict() | {"recomputed": again, "same": again.same})
     else:
         _say(result.words())
-    return result.exit_code
+        _say("\n" + again.words())
+    return result.exit_code if again.same else 1
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from hitl_audit.dossier import Dossier
 from hitl_audit.errors import InputError, ReportError, did_you_mean
 from hitl_audit.evidence import Evidence, read_evidence, with_follow_ups
 from hitl_audit.files import write_atomically
-from hitl_audit.follow_up import FollowUp, FollowUpFile, read_follow_ups, recorded
-from hitl_audit.people import evidence_with_people, kept_facts
+from hitl_audit.follow_up import FollowUp, FollowUpFile, recorded
+from hitl_audit.people import evidence_with_people, kept_facts, kept_follow_ups
 from hitl_audit.plan import AuditPlan, PlanLock
 from hitl_audit.publication import Publication, publish
 from hitl_audit.report.html import render_html
@@ -29,10 +29,6 @@ from hitl_audit.results import read_sample
 __all__ = ["VIEWS", "current_evidence", "record_follow_up", "report_of", "view_of"]
 
 VIEWS = ("full", "summary", "public", "model-card", "reasons")
-
-
-def _follow_up_path(dossier: Dossier) -> Path:
-    return dossier.folder / "follow_ups.json"
 
 
 def current_evidence(folder: str | Path, *, now: datetime) -> tuple[Evidence, AuditPlan, PlanLock]:
@@ -58,9 +54,7 @@ def current_evidence(folder: str | Path, *, now: datetime) -> tuple[Evidence, Au
         plan,
         now=now,
     )
-    path = _follow_up_path(dossier)
-    records = read_follow_ups(path.read_bytes(), name=str(path)) if path.exists() else ()
-    return with_follow_ups(judged, records), plan, lock
+    return with_follow_ups(judged, kept_follow_ups(dossier)), plan, lock
 
 
 def report_of(folder: str | Path, *, now: datetime, since: str | Path | None = None) -> AuditReport:
@@ -112,9 +106,8 @@ def record_follow_up(
         now=now(),
         state=state,
     )
-    path = _follow_up_path(dossier)
-    records = read_follow_ups(path.read_bytes(), name=str(path)) if path.exists() else ()
-    write_atomically(path, FollowUpFile((*records, made)).to_bytes())
+    records = kept_follow_ups(dossier)
+    write_atomically(dossier.follow_up_path, FollowUpFile((*records, made)).to_bytes())
     return made
 
 

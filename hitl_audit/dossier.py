@@ -71,6 +71,11 @@ class Dossier:
         return self.folder / "alternative.json"
 
     @property
+    def follow_up_path(self) -> Path:
+        """What is done about the findings."""
+        return self.folder / "follow_ups.json"
+
+    @property
     def report_path(self) -> Path:
         """The document."""
         return self.folder / "report.pdf"

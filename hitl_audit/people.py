@@ -11,12 +11,19 @@ import pandas as pd
 from hitl_audit.choice import read_choice
 from hitl_audit.dossier import Dossier
 from hitl_audit.evidence import Evidence, with_people
+from hitl_audit.follow_up import FollowUp, read_follow_ups
 from hitl_audit.plan import AuditPlan
 from hitl_audit.review.ledger import Ledger
 from hitl_audit.review.sampling import CaseSample
 from hitl_audit.reviewing import ReviewFacts, oversight_of, review_facts, review_record
 
-__all__ = ["evidence_with_people", "kept_facts", "kept_ledger", "team_ledger"]
+__all__ = [
+    "evidence_with_people",
+    "kept_facts",
+    "kept_follow_ups",
+    "kept_ledger",
+    "team_ledger",
+]
 
 
 def evidence_with_people(
@@ -68,3 +75,13 @@ def kept_facts(dossier: Dossier, sample: CaseSample, plan: AuditPlan) -> ReviewF
         table = pd.read_parquet(kept)
         gold = dict(zip(table["case_id"].astype(str), table["answer"].astype(int), strict=True))
     return review_facts(scores, plan, [*sample.case_ids, *gold]).with_gold(gold)
+
+
+def kept_follow_ups(dossier: Dossier) -> tuple[FollowUp, ...]:
+    """What people took on about the findings.
+
+    Raises:
+        InputError: the file cannot be used.
+    """
+    path = dossier.follow_up_path
+    return read_follow_ups(path.read_bytes(), name=str(path)) if path.exists() else ()

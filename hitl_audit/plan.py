@@ -33,6 +33,7 @@ from hitl_audit.plan_sections import (
     ModelSection,
     PlanSection,
     ProfileSection,
+    PublicationSection,
     Role,
     ThresholdsSection,
 )
@@ -56,6 +57,7 @@ class AuditPlan(PlanSection):
         gaps, errors, thresholds, alternatives: what is looked into beyond the promises.
         profiles: regulation profiles whose tables are shown.
         criteria: what is promised, in order.
+        publication: what may leave the house.
         roles: who signs, in order; the last signature locks the document.
         seed: the one seed every random step is derived from.
     """
@@ -73,6 +75,7 @@ class AuditPlan(PlanSection):
     explain: ExplainSection = Field(default_factory=lambda: ExplainSection())
     review: ReviewSection = Field(default_factory=lambda: ReviewSection())
     what_if: WhatIfSection = Field(default_factory=lambda: WhatIfSection())
+    publication: PublicationSection = Field(default_factory=lambda: PublicationSection())
     roles: tuple[Role, ...] = Field(DEFAULT_ROLES, min_length=1)
     seed: int = Field(0, ge=0, lt=2**32)
 

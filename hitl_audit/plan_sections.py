@@ -30,6 +30,7 @@ __all__ = [
     "ModelSection",
     "PlanSection",
     "ProfileSection",
+    "PublicationSection",
     "Role",
     "ThresholdsSection",
     "role_field",
@@ -364,6 +365,16 @@ class ExplainSection(PlanSection):
                     "both methods, and faithfulness or stability = true where the bar is theirs"
                 )
         return self
+
+
+class PublicationSection(PlanSection):
+    """``[publication]``: what may leave the house.
+
+    Groups of fewer than ``minimum_group`` people are taken out of the document and
+    its attachments, with any other group that a total would give away; 1 publishes all.
+    """
+
+    minimum_group: int = Field(10, ge=1)
 
 
 class Role(PlanSection):

@@ -67,6 +67,7 @@ FLOORS = {
     "sign_off": 5,
     "audit": 6,
     "judgment_files": 7,
+    "recomputing": 7,
     "review_app": 7,
     "demo": 7,
     "documents": 7,
@@ -167,6 +168,7 @@ FILE_TOUCHERS = {
     "review_app",
     "judgment_files",
     "people",
+    "recomputing",
     "widgets",
 }
 

@@ -19,6 +19,7 @@ from hitl_audit.errors import InputError
 from hitl_audit.evidence import read_evidence
 from hitl_audit.judgment_files import export_judgments, import_judgments, write_tasks
 from hitl_audit.plan import AuditPlan
+from hitl_audit.recomputing import recompute_folder
 from hitl_audit.review.exchange import read_events
 from hitl_audit.review.judgment import Judgment
 from hitl_audit.review.ledger import Ledger
@@ -372,6 +373,29 @@ def test_judgments_go_out_and_answers_come_in(
     )
     with pytest.raises(InputError, match=r"accepted: \.json \(Label Studio\), \.csv"):
         import_judgments(folder, tmp_path / "export.xlsx", **given)
+
+
+def test_every_number_is_derived_again_and_a_changed_one_is_named(
+    people: pd.DataFrame, tmp_path: Path, clock: Clock
+) -> None:
+    folder = tmp_path / "a"
+    audit = audit_of(people, folder, clock, {"cases": 12})
+    audit.run(progress=False)
+    with pytest.raises(InputError, match="has no report to compare with"):
+        recompute_folder(folder, now=clock)
+    runner = CliRunner()
+    assert runner.invoke(cli.main, ["report", str(folder)]).exit_code == 0
+    assert recompute_folder(folder, now=clock).same
+    told = runner.invoke(cli.main, ["verify", str(folder), "--recompute"])
+    assert "are equal to the last bit" in told.output
+    evidence = json.loads((folder / "evidence.json").read_text())
+    evidence["performance"]["confidence"] = 0.999
+    (folder / "evidence.json").write_text(json.dumps(evidence))
+    found = recompute_folder(folder, now=clock)
+    assert [d.path for d in found.differences] == ["performance.confidence"]
+    told = runner.invoke(cli.main, ["verify", str(folder), "--recompute"])
+    assert told.exit_code == 1
+    assert "0.999" in told.output
 
 
 def test_the_command_takes_one_direction_at_a_time(tmp_path: Path) -> None:
