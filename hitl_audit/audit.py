@@ -340,7 +340,9 @@ class Audit:
                 raise InputError(f'reviewer is "{reviewer}"; accepted, as the plan lists: {names}')
             reviewer, role = who[key]
         else:
-            reviewer = self._join(ledger, reviewer, role, simulated=simulated)
+            reviewer = self._join(
+                ledger, reviewer, role, simulated=simulated, identified_by=identified_by
+            )
         common = self._common(ledger, reviewer, role, simulated=simulated)
         return ReviewSession(
             self.results.sample,
@@ -432,12 +434,16 @@ class Audit:
             for person, who in zip(review.reviewers, given.reviewers, strict=True)
         }
 
-    def review(self, *, reviewer: str, role: str = "domain expert") -> JudgeWidget:
+    def review(
+        self, *, reviewer: str, role: str = "domain expert", identified_by: str = ""
+    ) -> JudgeWidget:
         """The page on which a person judges cases; every answer goes to the ledger.
 
         Args:
-            reviewer: who judges; their name is recorded with every answer.
+            reviewer: who judges; they join the review under a pseudonym, unless the
+                plan says otherwise.
             role: as what.
+            identified_by: how it is known who they are; on record with them.
 
         Raises:
             InputError: nobody is named.
@@ -445,7 +451,7 @@ class Audit:
         from hitl_audit.widgets.judge import JudgeWidget
 
         return JudgeWidget(
-            self.session(reviewer=reviewer, role=role),
+            self.session(reviewer=reviewer, role=role, identified_by=identified_by),
             trials=self.trials() if self.plan.what_if.in_review else None,
             groups=[
                 (title, [self.plan.label(name) for name in names])

@@ -41,6 +41,8 @@ class Reviewer(Event):
         role: as what they judge.
         competence: why they are able to judge, for example ``"underwriter, 12 years"``.
         authority: what they may decide, for example ``"may override the model"``.
+        identified_by: how it is known who they are: ``"declared"`` at a sign-in,
+            ``"command line"``, ``"proxy header"``; ``""`` in a notebook.
     """
 
     KIND: ClassVar[str] = "reviewer"
@@ -51,6 +53,7 @@ class Reviewer(Event):
     name: str = ""
     competence: str = ""
     authority: str = ""
+    identified_by: str = ""
 
     def problems(self) -> list[str]:
         """What keeps the record from being kept, in words."""

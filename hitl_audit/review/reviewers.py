@@ -30,6 +30,7 @@ def join(
     plan_digest: str,
     model_digest: str,
     pseudonym: bool = False,
+    identified_by: str = "",
     simulated: bool = False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> str:
@@ -48,6 +49,7 @@ def join(
         authority: what they may decide.
         plan_digest, model_digest: what is reviewed.
         pseudonym: judgments carry a pseudonym; only the redactable record has the name.
+        identified_by: how it is known who they are.
         simulated: a program, not a person.
         now: the clock.
 
@@ -88,6 +90,7 @@ def join(
             name=who,
             competence=competence.strip(),
             authority=authority.strip(),
+            identified_by=identified_by,
         )
         if own:
             if _says(record) != _says(own[-1]):
@@ -140,6 +143,7 @@ def _says(record: Reviewer) -> tuple[str, ...]:
         record.role,
         record.competence,
         record.authority,
+        record.identified_by,
         record.plan_digest,
         record.model_digest,
     )

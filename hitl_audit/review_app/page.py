@@ -77,7 +77,7 @@ def show_page(audit: Audit) -> Any:
 
 def _judge(audit: Audit, name: str, role: str, how: str) -> Any:
     try:
-        return audit.review(reviewer=name, role=role)
+        return audit.review(reviewer=name, role=role, identified_by=how)
     except AuditError:
         if how == "declared":
             raise  # the sign-in shows it beside the name
