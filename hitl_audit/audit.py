@@ -57,6 +57,7 @@ from hitl_audit.training import TrainingRows, training_rows
 from hitl_audit.what_if_setup import check_what_if, fact_groups, prepare_what_if
 
 if TYPE_CHECKING:
+    from hitl_audit.widgets.adjudicate import AdjudicateWidget
     from hitl_audit.widgets.judge import JudgeWidget
     from hitl_audit.widgets.trials import Trials
     from hitl_audit.widgets.what_if_panel import WhatIfPanel
@@ -458,6 +459,20 @@ class Audit:
                 for title, names in fact_groups(self.plan, list(map(str, self.inputs.X.columns)))
             ],
         )
+
+    def adjudicate(self, *, reviewer: str, role: str = "adjudicator") -> AdjudicateWidget:
+        """The page on which a third person decides where reviewers differ, without their names.
+
+        Args:
+            reviewer: who decides; none of those who differ.
+            role: as what.
+
+        Raises:
+            InputError: nobody is named.
+        """
+        from hitl_audit.widgets.adjudicate import AdjudicateWidget
+
+        return AdjudicateWidget(self.adjudication(reviewer=reviewer, role=role))
 
     def trials(self) -> Trials:
         """What can be tried on a case; the engine is prepared beside what goes on."""

@@ -190,7 +190,8 @@ def run(folder: Path, reregister: str, as_json: bool) -> int:
 @main.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--reviewer", metavar="NAME", default="", help="Who judges; else the page asks.")
-@click.option("--role", default="domain expert", show_default=True, help="As what.")
+@click.option("--role", default="", help="As what; default: domain expert, or adjudicator.")
+@click.option("--adjudicate", is_flag=True, help="Only cases on which reviewers differ.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Default: a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option(
@@ -208,6 +209,7 @@ def review(
     folder: Path,
     reviewer: str,
     role: str,
+    adjudicate: bool,
     port: int,
     host: str,
     user_header: str,
@@ -229,7 +231,8 @@ def review(
     serve_review(
         folder,
         reviewer=reviewer,
-        role=role,
+        role=role or ("adjudicator" if adjudicate else "domain expert"),
+        adjudicate=adjudicate,
         host=host,
         port=port,
         user_header=user_header,

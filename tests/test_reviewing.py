@@ -292,6 +292,10 @@ def test_an_open_escalation_stands_in_the_way_until_its_role_settles_it(
     )
     assert "1 resolved" in settled.output
 
+    asked_page = audit.adjudicate(reviewer="Dora").view
+    assert asked_page["case"]["id"] == disputed
+    assert "Ada" not in str(asked_page)
+    assert "Ben" not in str(asked_page)
     third = audit.adjudication(reviewer="Dora")
     assert third.position().case_id == disputed
     assert third.dissent().decisions == (("favorable", 1), ("unfavorable", 1))

@@ -36,6 +36,7 @@ class ReviewServer:
         base_url: path under which a proxy serves it.
         token: secret part of the address; ``""`` where a proxy guards it.
         preheat: start the next person's kernel ahead.
+        adjudicate: the cases on which reviewers differ, for a third person.
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class ReviewServer:
     base_url: str = "/"
     token: str = ""
     preheat: bool = True
+    adjudicate: bool = False
 
     @property
     def address(self) -> str:
@@ -65,6 +67,7 @@ def serve_review(
     user_header: str = "",
     base_url: str = "/",
     preheat: bool = True,
+    adjudicate: bool = False,
     open_browser: bool = False,
     say: Callable[[ReviewServer], None] = lambda server: None,
 ) -> None:
@@ -80,6 +83,7 @@ def serve_review(
             remove the same header from what browsers send.
         base_url: path under which a proxy serves the page.
         preheat: start the next person's kernel ahead: faster, one kernel more.
+        adjudicate: the cases on which reviewers differ, for a third person.
         open_browser: open the page on this machine.
         say: called with the address once it is known.
 
@@ -118,6 +122,7 @@ def serve_review(
         base_url=f"/{base_url.strip('/')}/".replace("//", "/"),
         token="" if user_header else secrets.token_urlsafe(24),
         preheat=preheat,
+        adjudicate=adjudicate,
     )
     os.environ.update(environment(server))
     # An instance of its own: the traits of a singleton would outlive this call.
@@ -142,6 +147,7 @@ def environment(server: ReviewServer) -> dict[str, str]:
         page.FOLDER: str(server.folder),
         page.REVIEWER: server.reviewer,
         page.ROLE: server.role,
+        page.ADJUDICATE: "1" if server.adjudicate else "",
         page.HEADER: server.user_header,
         "JUPYTER_PATH": f"{ours}{os.pathsep}{path}" if path else ours,
         # Small calls: more threads only wait for each other.
