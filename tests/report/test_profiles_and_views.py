@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from sklearn.linear_model import LogisticRegression
 
 from hitl_audit.audit import Audit
