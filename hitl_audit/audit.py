@@ -65,6 +65,8 @@ if TYPE_CHECKING:
 __all__ = ["Audit"]
 
 SIMULATED_REVIEWERS = 2
+# How a remark begins that says what the folder held before; a run alone cannot derive it.
+LAST_RUN = "The last run in this folder"
 
 
 def utc_now() -> datetime:
@@ -750,13 +752,11 @@ def _changes_since(inputs: AuditInputs, dossier: Dossier | None) -> tuple[str, .
     remarks = []
     if before.data.digest != inputs.data_digest:
         remarks.append(
-            f"The last run in this folder, of {before.created[:19]} UTC, was on other data "
+            f"{LAST_RUN}, of {before.created[:19]} UTC, was on other data "
             f"({before.data.rows:,} rows; these are {len(inputs):,})."
         )
     if before.model.digest != inputs.model.digest:
-        remarks.append(
-            f"The last run in this folder, of {before.created[:19]} UTC, was on another model."
-        )
+        remarks.append(f"{LAST_RUN}, of {before.created[:19]} UTC, was on another model.")
     return tuple(remarks)
 
 

@@ -19,7 +19,18 @@ __all__ = ["Difference", "Recomputed", "recomputed"]
 
 # Not computed from the inputs: times, where it ran, and what people recorded since.
 NOT_DERIVED = frozenset(
-    {"started", "created", "environment", "environment_digest", "oversight", "ledger", "chosen"}
+    {
+        "started",
+        "created",
+        "environment",
+        "environment_digest",
+        "oversight",
+        "review",
+        "ledger",
+        "chosen",
+        "since",
+        "follow_ups",
+    }
 )
 # When the plan was registered is recorded; dates in a profile's statements are the run's.
 DATED = re.compile(

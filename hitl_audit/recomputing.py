@@ -6,9 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from hitl_audit.audit import Audit
+from hitl_audit.audit import LAST_RUN, Audit
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import InputError
+from hitl_audit.evidence import read_evidence
 from hitl_audit.publication import Publication, publish
 from hitl_audit.recompute import Recomputed, recomputed
 from hitl_audit.results import Progress
@@ -43,5 +44,7 @@ def recompute_folder(
             f'{dossier.folder}"'
         )
     stored = published.read_bytes()
-    again = Audit.open(folder, now=now).computed(lock, progress=progress)
+    said = read_evidence(stored).data.notes
+    remarks = tuple(note for note in said if note.startswith(LAST_RUN))
+    again = Audit.open(folder, now=now).computed(lock, remarks=remarks, progress=progress)
     return recomputed(stored, publish(again.evidence, Publication.of(plan)).to_bytes())

@@ -253,7 +253,7 @@ def oversight_of(
         model_digest=model_digest,
         plan_digest=plan.digest,
         confidence=plan.fairness.confidence,
-        min_group=max(MIN_CASES, min(plan.fairness.min_group, 30)),
+        min_group=max(MIN_CASES, plan.fairness.min_group),
         too_fast_seconds=plan.review.too_fast_seconds,
         random_state=plan.seed,
     )
