@@ -410,6 +410,9 @@ def render_pdf(
     return RenderedPdf(pdf, boxes, pages)
 
 
+_TIGHTNESS = (0, 1, 2)  # as the template sets page one: as usual, tight, and tighter still
+
+
 def _compiler(folder: Path, document: dict[str, Any]) -> typst.Compiler:
     (folder / "report.json").write_text(json.dumps(document), encoding="utf-8")
     return typst.Compiler(
@@ -436,7 +439,11 @@ def _typeset(
     try:
         alone = document | {"sections": [], "attachments": []}
         # The summary is to fit on page one: it is tried alone, which is fast.
-        tight = _pages_of_summary(_compiler(folder, alone | {"tight": False})) > 1
+        for tight in _TIGHTNESS[:-1]:
+            if _pages_of_summary(_compiler(folder, alone | {"tight": tight})) == 1:
+                break
+        else:
+            tight = _TIGHTNESS[-1]
         compiler = _compiler(folder, document | {"tight": tight})
         made, told = compiler.compile_with_warnings(
             format="pdf", pdf_standards=["a-3a", "ua-1"], timestamp=timestamp

@@ -306,6 +306,7 @@ def test_a_long_summary_is_set_tighter_to_fit_page_one(tmp_path: Path) -> None:
 
     assert "the last words" in first_page(30)
     assert "the last words" in first_page(50)
+    assert "the last words" in first_page(58)  # tighter still
     assert "item 69" not in first_page(70)  # what cannot fit goes on, and is not lost
 
 
