@@ -315,7 +315,10 @@ class Audit:
 
     def ledger(self) -> Ledger:
         """The ledger to write to: the one of a team, if there is one, or the folder's file."""
-        return Ledger(team_ledger() or self.ledger_path)
+        if address := team_ledger():
+            return Ledger(address)
+        self.ledger_path.parent.mkdir(parents=True, exist_ok=True)
+        return Ledger(self.ledger_path)
 
     def session(
         self,

@@ -372,9 +372,15 @@ class PublicationSection(PlanSection):
 
     Groups of fewer than ``minimum_group`` people are taken out of the document and
     its attachments, with any other group that a total would give away; 1 publishes all.
+    Nothing else about people leaves unless it is allowed here: ``rows``, the judged cases
+    one by one (groups, score, decision, verdicts; never other columns of the data);
+    ``free_text``, what reviewers wrote; ``reviewer_names``, who they are.
     """
 
     minimum_group: int = Field(10, ge=1)
+    rows: bool = False
+    free_text: bool = False
+    reviewer_names: bool = False
 
 
 class Role(PlanSection):

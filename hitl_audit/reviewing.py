@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hitl_audit.disclosure import disclosure_of
 from hitl_audit.errors import InputError
 from hitl_audit.evidence import ChangeNote, ReviewerNote, ReviewRecord, WhatIfNote
 from hitl_audit.inputs import AuditInputs
@@ -294,12 +295,13 @@ def review_record(
     events: Sequence[Event],
     sample: CaseSample,
     oversight: Oversight,
+    facts: ReviewFacts,
     plan: AuditPlan,
     *,
     model_digest: str,
     now: datetime,
 ) -> ReviewRecord:
-    """Who reviewed, what was escalated, tried and changed; no name, no words of a person."""
+    """Who reviewed, what was escalated, tried and changed; what the plan lets out of it."""
     ours = [e for e in events if (e.model_digest, e.plan_digest) == (model_digest, plan.digest)]
     answers = standing_answers(events, sample, model_digest=model_digest, plan_digest=plan.digest)
     alias = aliases(answers)
@@ -329,6 +331,15 @@ def review_record(
         escalations=replace(found, items=items),
         what_if=_what_if(ours),
         changes=_changes(ours, alias),
+        disclosed=disclosure_of(
+            events,
+            answers,
+            sample,
+            plan.publication,
+            groups=facts.groups,
+            scores=facts.scores,
+            decisions=facts.decisions,
+        ),
     )
 
 
