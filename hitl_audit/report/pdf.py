@@ -433,9 +433,10 @@ def _layouts(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
         }
         beside = document | {"summary": [*summary[:-1], strip]}
         yield from ((beside, tight) for tight in _TIGHTNESS)
-    # Without its heading, too: the last section is the one on signatures.
-    last = {**sections[-1], "blocks": [*sections[-1]["blocks"], signatures]}
-    apart = document | {"summary": summary[:-2], "sections": [*sections[:-1], last]}
+    # With its heading: the last section is the one on signatures.
+    first = len(summary) - (2 if summary[-2:][0]["kind"] == "heading" else 1)
+    last = {**sections[-1], "blocks": [*sections[-1]["blocks"], *summary[first:]]}
+    apart = document | {"summary": summary[:first], "sections": [*sections[:-1], last]}
     yield from ((apart, tight) for tight in _TIGHTNESS)
 
 
