@@ -8,6 +8,7 @@ programs agree on the bytes; tables are hashed column by column.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +29,7 @@ __all__ = [
     "digest_bytes",
     "digest_columns",
     "digest_file",
+    "keyed_sha256",
     "plain",
     "seeded_digests",
     "sha256",
@@ -101,6 +103,11 @@ def canonical_bytes(value: Any) -> bytes:
 def sha256(data: bytes) -> bytes:
     """SHA-256 of bytes, as 32 bytes."""
     return hashlib.sha256(data).digest()
+
+
+def keyed_sha256(secret: bytes, data: bytes) -> bytes:
+    """HMAC-SHA-256 (RFC 2104) of bytes, as 32 bytes: only who has the secret can make it."""
+    return hmac.digest(secret, data, "sha256")
 
 
 def digest_bytes(data: bytes) -> Digest:

@@ -18,6 +18,7 @@ FLOORS = {
     "point_clouds": 0,
     "intervals": 0,
     "files": 1,
+    "engine": 1,
     "groups": 1,
     "score_statistics": 1,
     "slices": 1,
@@ -88,6 +89,7 @@ NEIGHBOURS = {
     # What a what-if shows are the audit's own explanations of an edited row.
     ("what_if", "explanations"),
     ("loading", "onnx_model"),
+    ("engine", "files"),
     ("loading", "booster_model"),
     ("inputs", "plan"),
     ("plan", "review_plan"),
@@ -155,6 +157,7 @@ FILE_TOUCHERS = {
     "profiles",
     "loading",
     "files",
+    "engine",
     "signing",
     "verification",
     "report",
