@@ -45,7 +45,9 @@ def row_digests(frame: pd.DataFrame) -> bytes:
         codes, levels = pd.factorize(column.to_numpy())
         of_level = [_NUMBER if not isinstance(level, str) else _TEXT for level in levels]
         kinds[:, place] = np.array([*of_level, _MISSING], dtype=np.uint8)[codes]
-        as_numbers = [0.0 if k == _TEXT else float(v) for k, v in zip(of_level, levels, strict=True)]
+        as_numbers = [
+            0.0 if k == _TEXT else float(v) for k, v in zip(of_level, levels, strict=True)
+        ]
         numbers[:, place] = np.array([*as_numbers, 0.0])[codes] + 0.0
         if _TEXT in of_level:
             encoded = [str(level).encode() for level in levels]
