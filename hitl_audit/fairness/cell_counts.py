@@ -17,7 +17,7 @@ from hitl_audit.errors import InputError, did_you_mean
 from hitl_audit.fairness.counts import Cells, GroupCounts
 from hitl_audit.groups import ALL, UNKNOWN, level_text, missing_and_unknown
 
-__all__ = ["CellCounts", "counted_cells", "counted_rows", "named_values"]
+__all__ = ["CellCounts", "collected", "counted_cells", "counted_rows", "named_values"]
 
 _MOST_CELLS = 1_000_000
 _ROWS = "rows"
@@ -154,7 +154,7 @@ def counted_cells(
     columns = (*attributes, y_true, y_pred)
     found = CellCounts(tuple(attributes), f'y_true, "{y_true}",', f'y_pred, "{y_pred}",')
     for frame in _frames(data, columns):
-        found.add(_collected(frame, columns))
+        found.add(collected(frame, columns))
     return found.counts(), found.values
 
 
@@ -189,7 +189,7 @@ def _table(batch: Any) -> Any:
     return pa.Table.from_batches([batch])
 
 
-def _collected(frame: Any, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+def collected(frame: Any, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     """The counts as Python values, whatever the backend."""
     import narwhals.stable.v2 as nw
 
