@@ -28,6 +28,7 @@ FLOORS = {
     "plan_sections": 1,
     "what_if_plan": 1,
     "loading": 1,
+    "rows": 1,
     "onnx_model": 1,
     "booster_model": 1,
     "inputs": 1,
@@ -151,6 +152,7 @@ def test_imports_run_downward(path: Path) -> None:
 FILE_TOUCHERS = {
     "profiles",
     "loading",
+    "rows",
     "files",
     "signing",
     "verification",
