@@ -13,7 +13,7 @@ import importlib.metadata
 import platform
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,11 +32,13 @@ __all__ = [
     "AuditInputs",
     "Predictor",
     "build_inputs",
+    "check_reference",
     "digest_frame",
     "environment_versions",
     "fitted_encoders",
     "missing_columns",
     "model_features",
+    "notes_in_words",
     "outcome_problem",
     "predictor_of",
     "scores_problem",
@@ -241,6 +243,20 @@ def too_many_groups(name: str, distinct: str) -> InputError:
     )
 
 
+def check_reference(attribute: str, wanted: str, groups: Iterable[str]) -> None:
+    """Refuse a reference group that does not occur.
+
+    Raises:
+        InputError: naming the groups that do.
+    """
+    present = sorted(groups)
+    if wanted not in present:
+        raise InputError(
+            f'data.reference.{attribute} is "{wanted}"; accepted: {", ".join(present)}'
+            + did_you_mean(wanted, present)
+        )
+
+
 def scores_problem(bad: int, first: str) -> InputError:
     """The error of scores that are no probabilities."""
     return InputError(
@@ -369,54 +385,90 @@ def fitted_encoders(model: Any) -> Iterator[tuple[Sequence[str], Any]]:
 def _notes(
     X: pd.DataFrame, y_true: IntArray, sensitive: pd.DataFrame, model: Any, plan: AuditPlan
 ) -> tuple[str, ...]:
-    notes = []
-    constant = [plan.label(str(c)) for c in X.columns if X[c].nunique(dropna=False) == 1]
-    if constant:
-        notes.append(
-            f"Constant in these data, so their influence cannot be seen: {', '.join(constant)}."
-        )
+    unseen = []
     for columns, encoder in fitted_encoders(model):
         for name, known in zip(columns, encoder.categories_, strict=True):
             values = X[name].dropna()
-            unseen = values[~values.isin(list(known))]
-            if len(unseen):
-                shown = ", ".join(str(v) for v in unseen.unique()[:5])
-                notes.append(
-                    f"{plan.label(name)} has values the model never saw in training ({shown}) in "
-                    f"{len(unseen)} of {len(X)} rows."
-                )
-    for name in X.columns:
-        column = X[name]
-        if pd.api.types.is_numeric_dtype(column) and np.array_equal(
-            column.to_numpy(dtype=float, na_value=np.nan), y_true
-        ):
-            notes.append(
-                f"{plan.label(str(name))} equals the recorded outcome in every row: is the outcome "
-                "itself among the model's inputs?"
-            )
-    gaps = X.isna().sum()
-    gaps = gaps[gaps > 0]
-    if len(gaps):
+            new = values[~values.isin(list(known))]
+            unseen.append((name, len(new), [str(v) for v in new.unique()[:5]]))
+    outcomes = [
+        str(name)
+        for name in X.columns
+        if pd.api.types.is_numeric_dtype(X[name])
+        and np.array_equal(X[name].to_numpy(dtype=float, na_value=np.nan), y_true)
+    ]
+    return notes_in_words(
+        plan,
+        rows=len(X),
+        constant=[str(c) for c in X.columns if X[c].nunique(dropna=False) == 1],
+        unseen=unseen,
+        outcomes=outcomes,
+        gaps=[(str(name), int(k)) for name, k in X.isna().sum().items()],
+        sizes={
+            str(name): {str(g): int(n) for g, n in sensitive[name].value_counts().items()}
+            for name in sensitive.columns
+        },
+        protected=[str(c) for c in sensitive if c in X.columns],
+    )
+
+
+def notes_in_words(
+    plan: AuditPlan,
+    *,
+    rows: int,
+    constant: Sequence[str],
+    unseen: Sequence[tuple[str, int, Sequence[str]]],
+    outcomes: Sequence[str],
+    gaps: Sequence[tuple[str, int]],
+    sizes: Mapping[str, Mapping[str, int]],
+    protected: Sequence[str],
+) -> tuple[str, ...]:
+    """What a reader of an audit should know about its rows, in sentences.
+
+    Args:
+        plan: its words for columns.
+        rows: how many rows there are.
+        constant: model inputs with one value only.
+        unseen: encoded model inputs: rows with values that the model never saw, and
+            some of these values.
+        outcomes: model inputs that equal the recorded outcome in every row.
+        gaps: model inputs and their rows without a value.
+        sizes: sensitive attribute → group → rows.
+        protected: sensitive attributes that the model reads.
+    """
+    notes = []
+    if constant:
         notes.append(
-            "Missing values in model inputs: "
-            + ", ".join(f"{plan.label(str(name))} ({int(k)} rows)" for name, k in gaps.items())
-            + "."
+            "Constant in these data, so their influence cannot be seen: "
+            f"{', '.join(map(plan.label, constant))}."
         )
-    for name in sensitive.columns:
-        sizes = sensitive[name].value_counts()
-        unknown = int(sizes.get(UNKNOWN, 0))
-        if unknown:
+    for name, count, shown in unseen:
+        if count:
             notes.append(
-                f"{plan.label(name)} is unknown for {unknown} of {len(X)} rows; they are a group "
+                f"{plan.label(name)} has values the model never saw in training "
+                f"({', '.join(shown)}) in {count} of {rows} rows."
+            )
+    for name in outcomes:
+        notes.append(
+            f"{plan.label(name)} equals the recorded outcome in every row: is the outcome "
+            "itself among the model's inputs?"
+        )
+    absent = [f"{plan.label(name)} ({k} rows)" for name, k in gaps if k]
+    if absent:
+        notes.append(f"Missing values in model inputs: {', '.join(absent)}.")
+    for name, groups in sizes.items():
+        if unknown := groups.get(UNKNOWN, 0):
+            notes.append(
+                f"{plan.label(name)} is unknown for {unknown} of {rows} rows; they are a group "
                 "of their own."
             )
-        alone = [str(g) for g in sizes[sizes == 1].index]
+        alone = [group for group, n in groups.items() if n == 1]
         if alone:
             notes.append(f"{plan.label(name)} has groups with a single member: {', '.join(alone)}.")
-    protected = [plan.label(str(c)) for c in sensitive if c in X.columns]
     if protected:
         notes.append(
-            f"The model reads these protected attributes directly: {', '.join(protected)}."
+            "The model reads these protected attributes directly: "
+            f"{', '.join(map(plan.label, protected))}."
         )
     return tuple(notes)
 
@@ -474,12 +526,7 @@ def build_inputs(
         sensitive = frame[list(plan.data.sensitive)]
     groups = _groups(sensitive)
     for attribute, wanted in plan.data.reference.items():
-        present = sorted(groups[attribute].unique())
-        if wanted not in present:
-            raise InputError(
-                f'data.reference.{attribute} is "{wanted}"; accepted: {", ".join(present)}'
-                + did_you_mean(wanted, present)
-            )
+        check_reference(attribute, wanted, groups[attribute].unique())
     features = model_features(model, frame, plan)
     if plan.data.target in features:
         raise InputError(f'the target "{plan.data.target}" is among the model\'s inputs')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -64,6 +64,7 @@ class ScorePass:
         seed: of the sample.
         rows: how many rows there are in all, if that is known: then a part returns
             only rows that can still enter the sample.
+        known: model input → the values that a fitted encoder knows.
     """
 
     predictor: Predictor | None
@@ -77,7 +78,7 @@ class ScorePass:
     sample_size: int = 20_000
     seed: int = 0
     rows: int | None = None
-    _known: dict[str, tuple[Any, ...]] = field(default_factory=dict, repr=False, compare=False)
+    known: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, repr=False)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -159,9 +160,7 @@ class ScorePass:
             found = replace(found, sample=found.sample + sample)
         return found
 
-    def _count(
-        self, batch: pa.RecordBatch, part: str, first: int, below: int | None
-    ) -> PartCounts:
+    def _count(self, batch: pa.RecordBatch, part: str, first: int, below: int | None) -> PartCounts:
         """The counts of some rows, of which the first is the ``first`` of its part."""
         n = batch.num_rows
         frame = normal_frame(batch)
@@ -218,8 +217,7 @@ class ScorePass:
             cells=cells,
             scores=scores,
             columns={
-                name: facts_of(frame[name], y_true, self._known.get(name))
-                for name in self.features
+                name: facts_of(frame[name], y_true, self.known.get(name)) for name in self.features
             },
             content=add_rows(no_rows(), digests),
             scored=scored,
@@ -303,7 +301,7 @@ def score_pass(
         sample_size=sample_size,
         seed=plan.seed,
         rows=rows,
-        _known={
+        known={
             name: tuple(known.tolist())
             for names_, encoder in fitted_encoders(model)
             for name, known in zip(names_, encoder.categories_, strict=True)
