@@ -29,6 +29,7 @@ __all__ = [
     "digest_bytes",
     "digest_columns",
     "digest_file",
+    "digest_records",
     "keyed_sha256",
     "plain",
     "seeded_digests",
@@ -139,6 +140,23 @@ def seeded_digests(seed: int, texts: Sequence[str]) -> bytes:
         return b"".join(sha256(canonical_bytes([seed, text])) for text in texts)
     hasher, start = hashlib.sha256, canonical_bytes([seed])[:-1].decode()
     return b"".join([hasher(f'{start},"{text}"]'.encode()).digest() for text in texts])
+
+
+def digest_records(records: bytes, ends: Sequence[int] | int) -> bytes:
+    """The SHA-256 of many records that lie end to end, 32 bytes each, end to end.
+
+    Args:
+        records: the bytes of all records.
+        ends: where each record ends, or the one length of them all.
+    """
+    hasher, view = hashlib.sha256, memoryview(records)
+    if isinstance(ends, int):
+        places = range(0, len(records), ends)
+        return b"".join([hasher(view[i : i + ends]).digest() for i in places])
+    starts = [0, *ends[:-1]]
+    return b"".join(
+        [hasher(view[i:j]).digest() for i, j in zip(starts, ends, strict=True)] if ends else []
+    )
 
 
 def digest_columns(columns: Iterable[tuple[str, str, Iterable[bytes]]]) -> Digest:
