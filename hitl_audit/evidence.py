@@ -112,7 +112,11 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class DataRecord:
-    """The audited rows; ``features`` as (column, words), ``excluded`` as (column, reason)."""
+    """The audited rows; ``features`` as (column, words), ``excluded`` as (column, reason).
+
+    Where there were too many rows to hold, promises, group metrics and performance are
+    about all of them, and everything else about a uniform random sample of ``sampled_rows``.
+    """
 
     description: str
     source: str
@@ -125,6 +129,7 @@ class DataRecord:
     excluded: tuple[tuple[str, str], ...]
     protected_inputs: tuple[str, ...]
     notes: tuple[str, ...]
+    sampled_rows: int | None = None
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,18 @@ class DataSection(PlanSection):
     labels: dict[str, str] = Field(default_factory=dict)
 
 
+class ScaleSection(PlanSection):
+    """``[scale]``: what happens to more rows than memory should hold.
+
+    Up to ``in_memory_rows`` rows are held in memory, and everything is measured on all of
+    them. More are read part by part: promises, group metrics and performance are about
+    all rows, everything else about a uniform random sample of ``sample_rows``.
+    """
+
+    in_memory_rows: int = Field(1_000_000, ge=1)
+    sample_rows: int = Field(100_000, ge=1_000)
+
+
 class FairnessSection(PlanSection):
     """``[fairness]``: which group metrics, and how sure is sure.
 

@@ -60,8 +60,14 @@ _DECISION = {True: "favorable", False: "unfavorable"}
 # --------------------------------------------------------------------- drawing
 
 
-def draw_cases(inputs: AuditInputs, plan: AuditPlan) -> CaseSample:
+def draw_cases(inputs: AuditInputs, plan: AuditPlan, *, of: int | None = None) -> CaseSample:
     """Draw the cases that people judge, as the plan says.
+
+    Args:
+        inputs: the rows to draw from.
+        plan: how many, by which design.
+        of: how many rows ``inputs`` is a uniform random sample of, if it is one: every
+            chance to be drawn is then that of both draws together.
 
     Raises:
         InputError: the plan asks for what these rows cannot give.
@@ -80,7 +86,7 @@ def draw_cases(inputs: AuditInputs, plan: AuditPlan) -> CaseSample:
             given["mix"] = review.mix
         if review.floor_per_group:
             given["floor_per_group"] = review.floor_per_group
-    return sample_cases(
+    drawn = sample_cases(
         inputs.X,
         min(review.cases, len(inputs)),
         design=review.design,
@@ -88,6 +94,17 @@ def draw_cases(inputs: AuditInputs, plan: AuditPlan) -> CaseSample:
         groups=inputs.sensitive,
         random_state=plan.seed,
         **given,
+    )
+    if of is None:
+        return drawn
+    share = len(inputs) / of
+    return replace(
+        drawn,
+        population=of,
+        cases=tuple(
+            replace(case, inclusion_probability=case.inclusion_probability * share)
+            for case in drawn.cases
+        ),
     )
 
 

@@ -52,6 +52,7 @@ FLOORS = {
     "dossier": 3,
     "evidence": 3,
     "analyses": 3,
+    "streaming": 3,
     "training": 2,
     "explaining": 3,
     "results": 3,
