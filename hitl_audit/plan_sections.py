@@ -106,8 +106,9 @@ class ModelSection(PlanSection):
 class DataSection(PlanSection):
     """``[data]``: which rows, what they mean, and which columns stay out.
 
-    ``path`` is a parquet or csv file, or ``package.module:function`` that
-    returns a DataFrame. ``history`` (optional) is read the same way: all
+    ``path`` is a parquet or csv file, a glob of them, a query such as
+    ``SELECT * FROM 'rows/*.parquet'`` (DuckDB), the URL of a database with ``query`` beside
+    it, or ``package.module:function`` that returns a table. ``history`` (optional) is read the same way: all
     recorded decisions, described but never used to judge the model. ``train``
     (optional) likewise: the rows the model was fitted on, with the same
     columns; only the search for alternatives fits on them.
@@ -116,6 +117,7 @@ class DataSection(PlanSection):
     """
 
     path: str = ""
+    query: str = ""
     history: str = ""
     train: str = ""
     description: str = ""

@@ -406,6 +406,7 @@ def run_audit(
             training=training,
             audited=now().date(),
             step=lambda name: progress(name, 0.7),
+            of=None if population is None else population.rows,
         )
     explained = [e for e in (made.shap, made.lime) if e is not None]
     provenance = (
@@ -462,9 +463,7 @@ def run_audit(
             kind=_kind(inputs.predictor.model),
             output=plan.model.output,
             threshold=plan.model.threshold,
-            scores_digest=inputs.scores_digest
-            if population is None
-            else population.scores_digest,
+            scores_digest=inputs.scores_digest if population is None else population.scores_digest,
         ),
         data=DataRecord(
             description=plan.data.description,

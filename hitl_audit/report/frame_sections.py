@@ -219,6 +219,7 @@ def data_section(evidence: Evidence) -> Section:
     data, audit = evidence.data, evidence.audit
     blocks: list[Block] = [
         Paragraph(data.description or "The plan does not describe the data."),
+        *_sampled(evidence),
         Facts(
             (
                 ("Rows audited", f"{data.rows:,}"),
@@ -265,6 +266,22 @@ def data_section(evidence: Evidence) -> Section:
             )
         )
     return Section("data", "Data", tuple(blocks))
+
+
+def _sampled(evidence: Evidence) -> list[Block]:
+    """What was measured on all rows, and what on some of them, where they were too many."""
+    data = evidence.data
+    if data.sampled_rows is None:
+        return []
+    return [
+        Note(
+            f"There are more rows than were held at once. All {data.rows:,} of them were counted: "
+            "promises, group metrics and performance are about all rows. Everything else "
+            "(explanations, what carries the gaps, errors, thresholds, alternatives, tables by "
+            "regulation, checks, and the cases that people judge) is about a uniform random sample "
+            f"of {data.sampled_rows:,} rows, and its intervals say how far that reaches."
+        )
+    ]
 
 
 def _publication_blocks(evidence: Evidence) -> list[Block]:
