@@ -806,7 +806,8 @@ def _is_distributed(engine: Engine | None) -> bool:
 def _source(X: Any, y: Any) -> RowSource | None:
     """The rows, where they are given with their outcome as one of the columns."""
     if not isinstance(y, str):
-        if hasattr(X, "__array__") or hasattr(X, "to_pandas") or hasattr(X, "__len__"):
+        held = hasattr(X, "__array__") or hasattr(X, "to_pandas") or hasattr(X, "__len__")
+        if held and not isinstance(X, str):
             return None
         raise InputError(
             f"X is a {type(X).__name__}, whose rows are not in memory; expected y as the name of "
