@@ -32,6 +32,7 @@ FLOORS = {
     "what_if_plan": 1,
     "loading": 1,
     "rows": 1,
+    "imported": 0,
     "onnx_model": 1,
     "booster_model": 1,
     "inputs": 1,
@@ -97,6 +98,8 @@ NEIGHBOURS = {
     ("findings", "intervals"),
     # What a what-if shows are the audit's own explanations of an edited row.
     ("what_if", "explanations"),
+    ("imported", "errors"),
+    ("loading", "rows"),
     ("loading", "onnx_model"),
     ("engine", "files"),
     ("loading", "booster_model"),
