@@ -14,7 +14,7 @@ import platform
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,8 @@ class Predictor:
                 raw = np.asarray(self.model.predict_proba(X), dtype=float)[:, self.column]
             else:
                 raw = np.asarray(self.model(X), dtype=float)
+        except InputError:
+            raise  # a worker or an endpoint says itself what failed, on which rows
         except Exception as error:
             raise InputError(
                 f"the model failed on {len(X)} rows of data: {type(error).__name__}: {error}"
@@ -220,7 +222,9 @@ def _groups(sensitive: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(group_columns(sensitive, len(sensitive)))
 
 
-def _model_features(model: Any, frame: pd.DataFrame, plan: AuditPlan) -> list[str]:
+def _model_features(
+    model: Any, frame: pd.DataFrame, plan: AuditPlan, stated: Sequence[str] | None
+) -> list[str]:
     if plan.data.features is not None:
         _missing_columns(plan.data.features, frame, "data.features")
         return list(plan.data.features)
@@ -228,6 +232,9 @@ def _model_features(model: Any, frame: pd.DataFrame, plan: AuditPlan) -> list[st
     if names is not None:
         _missing_columns([str(n) for n in names], frame, "the model")
         return [str(n) for n in names]
+    if stated is not None:
+        _missing_columns(stated, frame, "the model's signature")
+        return list(stated)
     outside = {plan.data.target, plan.data.id, *plan.data.sensitive, *plan.data.excluded}
     return [c for c in frame.columns if c not in outside]
 
@@ -419,7 +426,7 @@ def build_inputs(
                 f'data.reference.{attribute} is "{wanted}"; accepted: {", ".join(present)}'
                 + did_you_mean(wanted, present)
             )
-    features = _model_features(model, frame, plan)
+    features = _model_features(model, frame, plan, loaded.columns if loaded else None)
     if plan.data.target in features:
         raise InputError(f'the target "{plan.data.target}" is among the model\'s inputs')
     case_ids = tuple(f"C{i + 1:0{len(str(n))}d}" for i in range(n))
@@ -429,7 +436,9 @@ def build_inputs(
     with warnings.catch_warnings():
         # Unseen categories are reported below in words; scikit-learn's warning repeats it.
         warnings.filterwarnings("ignore", message="Found unknown categories", category=UserWarning)
-        y_score = predictor.score(inputs)
+        # A file is scored in its worker first: see model_worker.
+        asked = predictor if loaded is None else replace(predictor, model=loaded.scoring)
+        y_score = asked.score(inputs)
     protected = tuple(str(c) for c in groups if c in features)
     environment = _environment()
     outcome = pd.DataFrame({"recorded:": y_true}, index=inputs.index)
@@ -452,6 +461,9 @@ def build_inputs(
         scores_digest=digest_frame(pd.DataFrame({"score": y_score})),
         environment=environment,
         environment_digest=digest(environment),
-        notes=_notes(inputs, y_true, groups, model, plan),
+        notes=(
+            *_notes(inputs, y_true, groups, model, plan),
+            *(loaded.notes if loaded else ()),
+        ),
         protected_inputs=protected,
     )
