@@ -17,6 +17,7 @@ import socket
 import ssl
 import threading
 import urllib.request
+import weakref
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
@@ -105,8 +106,10 @@ class Connection:
 
     def __init__(self, url: str, *, plain_http: bool = False) -> None:
         self._parts = checked_address(url, plain_http=plain_http)
-        self._kept: http.client.HTTPConnection | None = None
         self._through = ""
+        # At most one; in a list of its own, so that it is closed when this is dropped.
+        self._kept: list[http.client.HTTPConnection] = []
+        weakref.finalize(self, _close_all, self._kept)
 
     def post(self, body: bytes, *, token: str, seconds: float, most_bytes: int) -> Reply:
         """Send a JSON body and wait for the reply.
@@ -137,15 +140,13 @@ class Connection:
 
     def close(self) -> None:
         """Close the connection."""
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+        _close_all(self._kept)
 
     def _posted(
         self, address: SplitResult, body: bytes, token: str, seconds: float, most_bytes: int
     ) -> Reply:
         # A connection that was kept may have been closed by the server meanwhile.
-        fresh = self._kept is None
+        fresh = not self._kept
         while True:
             try:
                 return self._once(address, body, token, seconds, most_bytes)
@@ -165,8 +166,9 @@ class Connection:
     def _once(
         self, address: SplitResult, body: bytes, token: str, seconds: float, most_bytes: int
     ) -> Reply:
-        connection = self._kept or self._opened(seconds)
-        self._kept = connection
+        if not self._kept:
+            self._kept.append(self._opened(seconds))
+        connection = self._kept[0]
         connection.timeout = seconds
         late = threading.Event()
 
@@ -186,7 +188,10 @@ class Connection:
             connection.request("POST", self._target(address), body, self._headers(token))
             response = connection.getresponse()
             headers = {k.lower(): v for k, v in response.getheaders()}
-            content = self._body(response, headers, most_bytes)
+            try:
+                content = self._body(response, headers, most_bytes)
+            finally:
+                response.close()  # it holds the socket open as well
             if late.is_set():
                 # Cut off by ourselves, which a body without a length does not show.
                 raise TimeoutError
@@ -290,6 +295,11 @@ class Connection:
             return ""
         proxies = urllib.request.getproxies()
         return proxies.get(self._parts.scheme) or proxies.get("all") or ""
+
+
+def _close_all(connections: list[http.client.HTTPConnection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 def _proxy_login(proxy: SplitResult) -> dict[str, str]:

@@ -146,11 +146,13 @@ class Endpoint:
                 wait = _retry_after(reply, self.now)
             if attempt == self.retries:
                 break
+            asked = wait is not None
             if wait is None:
                 # Half of the wait is random, so that many workers do not come back together.
                 wait = min(LONGEST_WAIT, FIRST_WAIT * 2**attempt) * (0.5 + dice.random() / 2)
             if wait > self.give_up_after - (self.clock() - began):
-                failure += f", and it asks to be left alone for {wait:,.0f} seconds more"
+                if asked:
+                    failure += f", and it asks to be left alone for {wait:,.0f} seconds more"
                 break
             self.sleep(wait)
         tries = attempt + 1
