@@ -283,7 +283,7 @@ def read_model(
 
 def _completed(path: str, error: InputError) -> str:
     """The message of a reader, as a sentence about the plan's key."""
-    said = str(error)
+    said = str(error).removeprefix(f"{path}: ")
     if said.startswith("model."):
         return said
     start = said.split(" ", 1)[0]

@@ -69,6 +69,14 @@ class _WorkerEndedError(Exception):
     """The process is gone; the message says how."""
 
 
+class _NoAnswerError(Exception):
+    """What came back is no answer; what is left in the pipe is not known."""
+
+
+class _ModelSaysError(InputError):
+    """The model itself refused; its process is fine."""
+
+
 class _WorkerLateError(Exception):
     """The process did not answer in time and was ended."""
 
@@ -208,7 +216,9 @@ class WorkerModel:
             return found
         places = found.astype(np.int64)
         if ((places < 0) | (places >= len(classes))).any():
-            raise InputError(f"{self._name}: its worker answered with a class that it has not")
+            raise InputError(
+                f"{self._name}: the process that scores it answered with a class that it has not"
+            )
         return np.asarray(np.array(classes)[places])
 
     def _asked(self, method: str, X: Any, width: int) -> FloatArray:
@@ -249,6 +259,13 @@ class WorkerModel:
                     f"{self._name}: the process that scores it {error} {where} and was ended; a "
                     "slow model needs a larger model.timeout, a damaged file never answers"
                 ) from None
+            except _NoAnswerError as error:
+                self.close()
+                raise InputError(f"{self._name}: the process that scores it {error}") from None
+            except _ModelSaysError:
+                if not process.loaded:
+                    self.close()
+                raise
             except BaseException:
                 # Also Ctrl-C: what is in the pipe is no longer known.
                 self.close()
@@ -306,7 +323,7 @@ class _Process:
             self._send(hello)
             header = self._header()
         if "error" in header:
-            raise InputError(_text(header["error"]))
+            raise _ModelSaysError(_text(header["error"]))
         self.loaded = True
         return _checked_facts(header)
 
@@ -316,11 +333,11 @@ class _Process:
             self._send(request)
             header = self._header()
             if "error" in header:
-                raise InputError(_text(header["error"]))
+                raise _ModelSaysError(_text(header["error"]))
             shape = (header.get("rows"), header.get("columns"))
             if shape != (rows, width):
-                raise InputError(
-                    f"the model returned an array of shape {shape} for {rows} rows; expected "
+                raise _NoAnswerError(
+                    f"answered with an array of shape {shape} for {rows} rows; expected "
                     f"({rows}, {width})"
                 )
             answer = bytearray(rows * width * 8)
@@ -368,7 +385,7 @@ class _Process:
         self._fill(memoryview(length))
         size = int.from_bytes(length, "big")
         if size > _HEADER_LIMIT:
-            raise InputError("its worker answered with something that is no answer")
+            raise _NoAnswerError("answered with something that is no answer")
         raw = bytearray(size)
         self._fill(memoryview(raw))
         try:
@@ -376,7 +393,7 @@ class _Process:
         except (ValueError, RecursionError):
             header = None
         if not isinstance(header, dict):
-            raise InputError("its worker answered with something that is no answer")
+            raise _NoAnswerError("answered with something that is no answer")
         return header
 
     def _fill(self, buffer: memoryview) -> None:
@@ -423,7 +440,7 @@ def _checked_facts(header: dict[str, Any]) -> dict[str, Any]:
         and isinstance(methods, list)
     )
     if not good:
-        raise InputError("its worker describes no model")
+        raise _NoAnswerError("describes no model")
     return {
         "classes_": classes,
         "feature_names_in_": names,

@@ -42,6 +42,9 @@ def _under(module: str, loader: str, names: str) -> dict[str, tuple[str, ...]]:
 REVIEWED: dict[str, tuple[str, ...]] = {
     "numpy.dtype": ("DTypeNode",),
     "collections.OrderedDict": (_TYPE, _DICT),
+    # A function with some arguments filled in; the function itself must be let through too.
+    "functools.partial": ("PartialNode",),
+    **_under("sklearn.utils.validation", _FUNCTION, "check_array"),
     # Nodes of trees: __setstate__ checks layout and shape, then copies.
     "sklearn.tree._tree.Tree": ("TreeNode",),
     **_under("sklearn.ensemble._hist_gradient_boosting.predictor", _OBJECT, "TreePredictor"),
