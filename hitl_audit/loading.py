@@ -99,6 +99,7 @@ class LoadedModel:
 def _importable(folder: Path) -> Iterator[None]:
     """Make modules beside the plan importable while they are looked up."""
     sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
     try:
         yield
     finally:

@@ -196,6 +196,10 @@ def _with(name: str, data: bytes = b"x") -> Callable[[bytes], bytes]:
     return lambda content: _changed(content, lambda entries: entries.update({name: data}))
 
 
+def _without_schema(entries: dict[str, bytes]) -> None:
+    del entries["schema.json"]
+
+
 BAD_ARCHIVES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "not an archive": (lambda content: b"nothing", "which is not a skops file: BadZipFile"),
     "cut": (lambda content: content[: len(content) // 2], "which is not a skops file"),
@@ -206,7 +210,7 @@ BAD_ARCHIVES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "a way out": (_with("../../x.npy"), r'entry "\.\./\.\./x\.npy"; skops writes no folders'),
     "a folder": (_with("a/b.npy"), "skops writes no folders"),
     "no schema": (
-        lambda content: _changed(content, lambda entries: entries.pop("schema.json") and None),
+        lambda content: _changed(content, _without_schema),
         "has no schema.json",
     ),
     "a list for a schema": (_with("schema.json", b"[]"), "its schema is no object"),
