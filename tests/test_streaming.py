@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def people() -> pd.DataFrame:
     """Nasty rows: missing and NaN groups, a float32 column, missing inputs, a rare group."""
     rng = np.random.default_rng(11)
     income = rng.normal(50, 15, ROWS)
-    region = rng.choice(["north", "south", None], ROWS, p=[0.6, 0.39, 0.01])
+    region = rng.choice(np.array(["north", "south", None]), ROWS, p=[0.6, 0.39, 0.01])
     region[:7] = "islands"
     return pd.DataFrame(
         {
@@ -97,11 +97,11 @@ class Ticking:
     """Every run sees the same times."""
 
     def __init__(self) -> None:
-        self.at = pd.Timestamp("2026-03-02T09:00:00Z")
+        self.at = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
     def __call__(self) -> datetime:
-        self.at += pd.Timedelta(seconds=1)
-        return self.at.to_pydatetime()
+        self.at += timedelta(seconds=1)
+        return self.at
 
 
 def run(rows: Any, model: Any, **options: Any) -> Evidence:

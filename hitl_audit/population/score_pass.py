@@ -264,6 +264,8 @@ def score_pass(
     carried: Sequence[str] = (),
     sample_size: int = 20_000,
     rows: int | None = None,
+    scoring: Any = None,
+    stated: Sequence[str] | None = None,
 ) -> ScorePass:
     """Check what can be checked before any row is read, and prepare the pass.
 
@@ -275,6 +277,9 @@ def score_pass(
         carried: more columns that the sample needs.
         sample_size: how many rows to sample.
         rows: how many there are, if that is known.
+        scoring: what scores the rows, if not the model itself (the same model in a
+            process of its own).
+        stated: the model's inputs by the signature that came with it.
 
     Raises:
         InputError: a column that is not there, the target among the model's inputs,
@@ -288,11 +293,11 @@ def score_pass(
     if plan.data.id is not None:
         missing_columns([plan.data.id], names, "data.id")
     missing_columns(carried, names, "the sample")
-    features = model_features(model, names, plan)
+    features = model_features(model, names, plan, stated)
     if plan.data.target in features:
         raise InputError(f'the target "{plan.data.target}" is among the model\'s inputs')
     return ScorePass(
-        predictor=predictor_of(model, plan),
+        predictor=replace(predictor_of(model, plan), model=model if scoring is None else scoring),
         model_digest=model_digest,
         features=tuple(features),
         target=plan.data.target,

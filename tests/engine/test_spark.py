@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from hitl_audit.engine import LocalEngine, PartsDone, PartStore, SparkEngine, open_engine
-from hitl_audit.errors import EngineError
+from hitl_audit.engine import LocalEngine, PartsDone, SparkEngine
 from tests.engine.counting import (
-    Fault,
     Frame,
     Summing,
-    SummingRows,
     Sums,
     merge,
     parts_of,
