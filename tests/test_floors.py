@@ -31,6 +31,7 @@ FLOORS = {
     "what_if_plan": 1,
     "loading": 1,
     "rows": 1,
+    "imported": 0,
     "onnx_model": 1,
     "booster_model": 1,
     "inputs": 1,
@@ -94,6 +95,8 @@ NEIGHBOURS = {
     ("findings", "intervals"),
     # What a what-if shows are the audit's own explanations of an edited row.
     ("what_if", "explanations"),
+    ("imported", "errors"),
+    ("loading", "rows"),
     ("loading", "onnx_model"),
     ("loading", "booster_model"),
     ("inputs", "plan"),
