@@ -34,6 +34,12 @@ from hitl_audit.population import (
 from hitl_audit.rows import open_rows
 from tests.population.worlds import Here, Piece, nasty, passing, plan_of, populated, soft
 
+
+def pickled(value: Any) -> Any:
+    """As it arrives from another process."""
+    return pickle.loads(pickle.dumps(value))  # noqa: S301
+
+
 SENSITIVE = ["race", "sex", "marital_status", "age"]
 
 
@@ -154,7 +160,7 @@ def test_any_order_division_and_retry(data: Any, most: int, ids: bool) -> None:
         for i, (start, stop) in enumerate(ends):
             piece = Piece(f"part {i}", table.take(order[start:stop]), rows_per_batch)
             over(piece)  # an attempt whose answer was lost
-            counts.append(pickle.loads(pickle.dumps(over(pickle.loads(pickle.dumps(piece))))))
+            counts.append(pickled(over(pickled(piece))))
         found = no_counts()
         for i in data.draw(st.permutations(range(len(counts)))):
             found = (
@@ -178,13 +184,15 @@ def test_every_backend(tmp_path: Path) -> None:
     empty = pa.Table.from_batches([], table.schema)
     pq.write_table(empty, files / "9.parquet")
     pq.write_table(table, tmp_path / "one.parquet")
-    connection = duckdb.connect()
-    connection.register("held", table)
     with_strings = table.set_column(
         2, "purpose", table.column("purpose").combine_chunks().dictionary_encode()
     )
+    relation = duckdb.from_arrow(table)
     sources: dict[str, Any] = {
         "arrow": table,
+        "polars lazy": lazy.lazy(),
+        "duckdb": relation,
+        "a query": f"SELECT * FROM '{tmp_path / 'one.parquet'}'",
         "pandas": plain,
         "polars": lazy,
         "a glob": str(files / "*.parquet"),
@@ -434,7 +442,7 @@ def test_the_limit_on_hashes_changes_nothing() -> None:
 
 def test_the_key_tells_passes_apart() -> None:
     over, _ = passing(GOOD)
-    assert over.key == pickle.loads(pickle.dumps(over)).key
+    assert over.key == pickled(over).key
     others = [
         replace(over, model_digest="n"),
         replace(over, seed=1),
