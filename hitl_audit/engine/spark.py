@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from hitl_audit.engine import spark_task
 from hitl_audit.engine.protocol import NamedPart, PartFunction, Progress
-from hitl_audit.engine.spark_shipping import Shipping
+from hitl_audit.engine.spark_shipping import Shipping, is_connect
 from hitl_audit.engine.store import PartStore, unpickled
 from hitl_audit.engine.tally import Tally
 from hitl_audit.engine.work import Failure, described, dumped, handed_out
@@ -167,11 +167,10 @@ class SparkEngine:
     ) -> list[_Answer]:
         names = [row[1] for row in rows]
         which = names[0] if len(names) == 1 else f"one of {names[0]} … {names[-1]}"
+        # Spark cuts rows from here into as many partitions as run at a time.
         frame = self.session.createDataFrame(rows, spark_task.PARTS)
-        # By range: numbers that differ get partitions of their own.
-        spread = frame.repartitionByRange(len(rows), "number")
         task = spark_task.AnswerParts(function)
-        answers = self._collect(spread.mapInArrow(task, spark_task.ANSWERS), which)
+        answers = self._collect(frame.mapInArrow(task, spark_task.ANSWERS), which)
         _check_once([answer.numbers[0] for answer in answers], list(range(len(rows))))
         return answers
 
@@ -200,8 +199,10 @@ class SparkEngine:
 
     def _parallelism(self) -> int:
         """How many tasks run at a time: into so many partitions Spark cuts a range."""
-        cut = self.session.range(1 << 14).selectExpr("spark_partition_id() AS cut")
-        return int(cut.distinct().count())
+        if not is_connect(self.session):
+            return int(self.session.sparkContext.defaultParallelism)
+        cuts = self.session.range(1 << 14).selectExpr("spark_partition_id() AS cut")
+        return int(cuts.selectExpr("max(cut)").collect()[0][0]) + 1
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ twice is seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -50,10 +50,9 @@ class RowSample:
         return len(self.priority)
 
     def __add__(self, other: RowSample) -> RowSample:
-        if not len(other):
-            return self
-        if not len(self):
-            return other
+        if not len(other) or not len(self):
+            kept = self if len(self) else other
+            return replace(kept, size=max(self.size, other.size))
         priority = np.concatenate([self.priority, other.priority])
         digest = np.concatenate([self.digest, other.digest])
         chosen = _smallest(priority, digest, self.size)
@@ -101,11 +100,10 @@ def priorities(seed: int, digests: bytes, ids: Sequence[str] | None) -> Prioriti
     if ids is not None:
         digests = seeded_digests(seed, ids)
         return _first_bytes(digests)
-    # The content's SHA-256 is as good as random already; the seed says where the smallest are.
-    mask = np.frombuffer(sha256(canonical_bytes([seed, "sample"]))[:8], dtype=">u8").astype(
-        np.uint64
-    )
-    return _first_bytes(digests) ^ mask
+    # The content's SHA-256 is as good as random already; the seed has to put it in another order.
+    secret = np.frombuffer(sha256(canonical_bytes([seed, "sample"])), dtype=">u8").astype(np.uint64)
+    words = np.frombuffer(digests, dtype=">u8").reshape(-1, 4).astype(np.uint64)
+    return _mixed(_mixed(words[:, 0] ^ secret[0]) ^ words[:, 1] ^ secret[1])
 
 
 def sample_rows(
@@ -141,6 +139,13 @@ def sample_rows(
         names[chosen],
         frame.take(chosen).reset_index(drop=True),
     )
+
+
+def _mixed(x: Priorities) -> Priorities:
+    """Every bit in reach of every other: the finalizer of SplitMix64 (Steele et al., OOPSLA 2014)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
 
 
 def _first_bytes(digests: bytes) -> Priorities:

@@ -346,9 +346,10 @@ def _cells(
 ) -> dict[tuple[str, ...], Cells]:
     """Count by group; the groups go through the expression as numbers, and get their names here."""
     import narwhals.stable.v2 as nw
+    import pyarrow as pa
 
     columns = {f"attribute {i}": codes for i, (codes, _) in enumerate(groups.values())}
-    frame = pd.DataFrame({**columns, "y_true": y_true, "y_pred": y_pred})
+    frame = pa.table({**columns, "y_true": y_true, "y_pred": y_pred})
     named = CellCounts(tuple(groups))
     texts = [names for _, names in groups.values()]
     for *codes, true, predicted, n in collected(
