@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +60,7 @@ def test_parts_give_what_they_give_here(engine: SparkEngine, tmp_path: Path) -> 
     assert result == TRUTH
     assert [done.done for done in told] == [1, 2, 3, *range(1, 9)]
     assert (told[0].total, told[-1].total) == (None, 8)
-    assert told[-1].kept == 3
+    assert told[-1].kept == 5  # all that had come back when it was interrupted
     # All is kept now: no job is needed, here or on another engine.
     assert (
         LocalEngine().map_merge(Summing(Fault("raise")), PARTS, Sums(), merge, kept=store) == TRUTH
@@ -67,22 +69,26 @@ def test_parts_give_what_they_give_here(engine: SparkEngine, tmp_path: Path) -> 
 
 
 def test_rows_of_a_frame_give_the_same_however_they_are_cut(engine: SparkEngine) -> None:
-    """One huge partition, a few, and more partitions than rows."""
+    """One huge partition, a few, and partitions without rows."""
     told: list[PartsDone] = []
     small = SparkEngine(engine.session, rows_per_part=7)
-    for partitions, of_rows in [(1, 1), (3, 3), (50, 40)]:
-        result = small.map_merge(
-            SummingRows(), frame(engine, partitions), Sums(), merge, progress=told.append
-        )
-        assert result == TRUTH
-        assert told[-1].done == told[-1].total == of_rows
-    empty = Frame(engine.session.range(0).selectExpr("id AS number"))
-    assert small.map_merge(SummingRows(), empty, Sums(), merge) == Sums()
+    one, three = frame(engine, 1), frame(engine, 3)
+    for rows in (one, three):
+        assert small.map_merge(SummingRows(), rows, Sums(), merge, progress=told.append) == TRUTH
+    assert told[-1].done == told[-1].total
+    few = Frame(three.frame.where("number < 3"))
+    assert engine.map_merge(SummingRows(), few, Sums(), merge) == summed([0, 1, 2])
+    none = Frame(one.frame.where("number < 0"))
+    assert engine.map_merge(SummingRows(), none, Sums(), merge) == Sums()
 
 
-def test_what_raises_is_named(engine: SparkEngine) -> None:
+def test_what_raises_is_named(engine: SparkEngine, tmp_path: Path) -> None:
+    store = PartStore(tmp_path / "parts")
     with pytest.raises(EngineError) as caught:
-        engine.map_merge(Summing(Fault("raise")), PARTS, Sums(), merge)
+        engine.map_merge(Summing(Fault("raise")), PARTS[:3], Sums(), merge, kept=store)
+    # What its neighbours have to say is kept all the same.
+    kept = [store.read("summing", part.key) is not None for part in PARTS[:3]]
+    assert kept == [True, False, True]
     assert str(caught.value) == f"{PARTS[1].name}: ValueError: seven is not a number"
     assert "counting.py" in caught.value.__notes__[0]
     small = SparkEngine(engine.session, rows_per_part=5)
@@ -107,14 +113,31 @@ def test_a_lost_worker_costs_nothing_over_connect(connect: SparkEngine, tmp_path
     assert (tmp_path / "once").exists()
 
 
-def test_what_always_crashes_is_found_and_named(engine: SparkEngine) -> None:
+def test_what_always_crashes_is_found_and_named(classic: SparkEngine, connect: SparkEngine) -> None:
     with pytest.raises(EngineError) as caught:
-        engine.map_merge(Summing(Fault("kill")), PARTS, Sums(), merge)
+        classic.map_merge(Summing(Fault("kill")), PARTS[:2], Sums(), merge)
     assert str(caught.value).startswith(f"{PARTS[1].name}: the Python process ended")
     assert "exit code -9" in str(caught.value)
-    small = SparkEngine(engine.session, rows_per_part=5)
+    small = SparkEngine(connect.session, rows_per_part=5)
     with pytest.raises(EngineError, match=r"^rows 6 to 10 of partition 1: .*exit code 13.*3 times"):
-        small.map_merge(SummingRows(Fault("exit")), frame(engine, 2), Sums(), merge)
+        small.map_merge(SummingRows(Fault("exit")), frame(connect, 2), Sums(), merge)
+
+
+def test_ctrl_c_stops_the_job_and_the_session_goes_on(engine: SparkEngine, tmp_path: Path) -> None:
+    once = tmp_path / "once"
+    os.mkfifo(f"{once}.fifo")
+
+    def interrupt() -> None:
+        Path(f"{once}.fifo").read_text()  # a task has come to the part that waits
+        os.kill(os.getpid(), signal.SIGINT)
+
+    presser = threading.Thread(target=interrupt, daemon=True)
+    presser.start()
+    fn = SummingRows(Fault("wait to be killed", once=once))
+    with pytest.raises(KeyboardInterrupt):
+        engine.map_merge(fn, frame(engine, 2), Sums(), merge)
+    presser.join()
+    assert engine.map_merge(fn, frame(engine, 2), Sums(), merge) == TRUTH
 
 
 @dataclass(frozen=True)
@@ -163,6 +186,6 @@ def test_the_session_that_runs_is_used_and_left_alone(classic: SparkEngine) -> N
     with open_engine("local-cluster[2,1,1024]") as again:
         assert isinstance(again, SparkEngine)
         assert again.session is classic.session
-    assert again.session.range(3).count() == 3
+    assert len(again.session.range(3).collect()) == 3
     with pytest.raises(EngineError, match=r"already runs Spark on local-cluster\[2,1,1024\]"):
         open_engine("local[2]")
