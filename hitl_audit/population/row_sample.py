@@ -22,7 +22,7 @@ import pandas as pd
 
 from hitl_audit.canonical import canonical_bytes, seeded_digests, sha256
 
-__all__ = ["RowSample", "no_sample", "priorities", "sample_rows"]
+__all__ = ["RowSample", "joined_samples", "no_sample", "priorities", "sample_rows"]
 
 Priorities = npt.NDArray[np.uint64]
 
@@ -50,20 +50,12 @@ class RowSample:
         return len(self.priority)
 
     def __add__(self, other: RowSample) -> RowSample:
-        if not len(other) or not len(self):
-            kept = self if len(self) else other
-            return replace(kept, size=max(self.size, other.size))
-        priority = np.concatenate([self.priority, other.priority])
-        digest = np.concatenate([self.digest, other.digest])
-        chosen = _smallest(priority, digest, self.size)
-        frames = pd.concat([_plain(self.frame), _plain(other.frame)], ignore_index=True)
-        return RowSample(
-            self.size,
-            priority[chosen],
-            digest[chosen],
-            np.concatenate([self.ids, other.ids])[chosen],
-            frames.take(chosen).reset_index(drop=True),
-        )
+        return joined_samples([self, other])
+
+    @property
+    def last(self) -> int | None:
+        """The priority above which no row can enter any more; ``None`` while there is room."""
+        return int(self.priority[-1]) if len(self) >= self.size > 0 else None
 
     def uniform(self) -> pd.DataFrame:
         """The rows, each column of the one type that its values have."""
@@ -76,6 +68,25 @@ class RowSample:
         """Identifiers of several rows of the sample, sorted."""
         names, times = np.unique(self.ids.astype(str), return_counts=True)
         return [str(name) for name in names[times > 1] if name]
+
+
+def joined_samples(samples: Sequence[RowSample]) -> RowSample:
+    """The sample of the rows of all of them."""
+    size = max(sample.size for sample in samples)
+    full = [sample for sample in samples if len(sample)]
+    if len(full) < 2:
+        return replace(full[0] if full else samples[0], size=size)
+    priority = np.concatenate([sample.priority for sample in full])
+    digest = np.concatenate([sample.digest for sample in full])
+    chosen = _smallest(priority, digest, size)
+    frames = pd.concat([sample.frame for sample in full], ignore_index=True)
+    return RowSample(
+        size,
+        priority[chosen],
+        digest[chosen],
+        np.concatenate([sample.ids for sample in full])[chosen],
+        frames.take(chosen).reset_index(drop=True),
+    )
 
 
 def no_sample(size: int) -> RowSample:
@@ -142,7 +153,7 @@ def sample_rows(
 
 
 def _mixed(x: Priorities) -> Priorities:
-    """Every bit in reach of every other: the finalizer of SplitMix64 (Steele et al., OOPSLA 2014)."""
+    """Every bit in reach of every other: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
@@ -162,11 +173,6 @@ def _smallest(
         places = np.flatnonzero(priority <= last)
     order = np.lexsort((digest[places], priority[places]))[:size]
     return places[order]
-
-
-def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """As objects: frames of other types could otherwise not be put together unchanged."""
-    return frame.astype(object)
 
 
 def _typed(column: pd.Series) -> pd.Series:

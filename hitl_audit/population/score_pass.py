@@ -29,7 +29,7 @@ from hitl_audit.population.batch import Levels, read_batch
 from hitl_audit.population.column_facts import facts_of
 from hitl_audit.population.content import row_digests
 from hitl_audit.population.part_counts import Cells, Fault, GroupNames, PartCounts, no_counts
-from hitl_audit.population.row_sample import sample_rows
+from hitl_audit.population.row_sample import joined_samples, no_sample, sample_rows
 from hitl_audit.population.score_classes import count_scores, no_scores
 from hitl_audit.rows import Part, id_texts
 
@@ -144,7 +144,7 @@ class ScorePass:
         from threadpoolctl import threadpool_limits
 
         found = no_counts()
-        samples = []
+        samples = [no_sample(self.sample_size)]
         first = 1
         below = self.cut
         # One thread of BLAS: several divide the rows among them, each with edges of its own.
@@ -155,13 +155,12 @@ class ScorePass:
                     counts = self._count(batch, part.name, first, below)
                     first += batch.num_rows
                     samples.append(counts.sample)
-                    found += replace(counts, sample=found.sample)
-                    if len(counts.sample) == self.sample_size:
-                        last = int(counts.sample.priority[-1])
-                        below = last if below is None else min(below, last)
-        for sample in samples:
-            found = replace(found, sample=found.sample + sample)
-        return found
+                    found += replace(counts, sample=no_sample(self.sample_size))
+                    # Joined rarely, because joining copies what is kept.
+                    if sum(map(len, samples)) >= 2 * self.sample_size:
+                        samples = [joined_samples(samples)]
+                        below = samples[0].last
+        return replace(found, sample=joined_samples(samples))
 
     def _count(self, arrow: pa.RecordBatch, part: str, first: int, below: int | None) -> PartCounts:
         """The counts of some rows, of which the first is the ``first`` of its part."""

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from scipy.stats import binomtest, chisquare
 
 from hitl_audit.canonical import seeded_digests, sha256
-from hitl_audit.population.row_sample import priorities, sample_rows
-from tests.population.worlds import nasty, populated
+from hitl_audit.population.batch import read_batch
+from hitl_audit.population.content import row_digests
+from hitl_audit.population.row_sample import (
+    RowSample,
+    joined_samples,
+    priorities,
+    sample_rows,
+)
+from tests.population.worlds import Piece, nasty, passing, populated
 
 
 def contents(n: int) -> bytes:
@@ -66,3 +77,45 @@ def test_copies_enter_together_as_far_as_there_is_room() -> None:
     assert (times % 3 == 0).sum() >= len(times) - 1
     assert frame.dtypes["x"] == np.float64
     assert frame.dtypes["purpose"].kind == "O"
+
+
+def test_a_part_keeps_no_more_rows_than_it_needs() -> None:
+    """One huge part: rows are dropped as it is read, not at its end."""
+    table = nasty(4000)
+    over, _ = passing(table, sample_size=20)
+    held = []
+
+    class Watched(Piece):
+        def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+            for batch in super().batches(columns):
+                held.append(sum(len(o) for o in gc.get_objects() if isinstance(o, RowSample)))
+                yield batch
+
+    gc.collect()
+    found = over(Watched("a", table, rows_per_batch=40))
+    assert len(held) > 100
+    assert max(held) <= 100
+    whole = over(Piece("a", table))
+    assert found.sample.priority.tolist() == whole.sample.priority.tolist()
+
+
+def test_columns_of_one_type_whatever_the_batches() -> None:
+    table = pa.table(
+        {
+            "flag": pa.array([True, None, False, True]),
+            "text": pa.array([None, None, "a", None]),
+            "nothing": pa.nulls(4),
+            "sure": pa.array([True, True, False, False]),
+        }
+    )
+    samples = []
+    for start, stop in ((0, 1), (1, 2), (2, 4)):
+        batch = read_batch(table.slice(start, stop - start).to_batches()[0], table.column_names, "")
+        samples.append(
+            sample_rows(batch.frame, size=9, seed=0, digests=row_digests(batch), ids=None)
+        )
+    one, other = joined_samples(samples).uniform(), joined_samples(samples[::-1]).uniform()
+    pd.testing.assert_frame_equal(one, other)
+    kinds = {name: kind.kind for name, kind in one.dtypes.items()}
+    assert kinds == {"flag": "O", "text": "O", "nothing": "f", "sure": "b"}
+    assert sorted(map(str, one["flag"])) == ["False", "True", "True", "nan"]

@@ -36,7 +36,8 @@ def soft(X: pd.DataFrame) -> np.ndarray[Any, Any]:
     x = X["x"].to_numpy(dtype=float)
     x = np.where(np.isnan(x), 0.25, np.clip(x, -1e6, 1e6))
     y = np.where(X["purpose"].to_numpy() == "car", 0.125, 0.0)
-    return 0.5 + 0.5 * (x + y) / (1.0 + np.abs(x + y))
+    scores: np.ndarray[Any, Any] = 0.5 + 0.5 * (x + y) / (1.0 + np.abs(x + y))
+    return scores
 
 
 @dataclass(frozen=True)
