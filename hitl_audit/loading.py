@@ -23,7 +23,7 @@ from hitl_audit.mlflow_folder import MlflowFolder, digest_folder, read_mlflow_fo
 from hitl_audit.model_formats import FORMATS, Format, load_content
 from hitl_audit.model_structure import check_structure
 from hitl_audit.model_worker import WorkerModel
-from hitl_audit.skops_file import examine
+from hitl_audit.skops_file import WAY_OUT, examine
 
 if TYPE_CHECKING:
     from hitl_audit.plan_sections import ModelSection
@@ -96,6 +96,8 @@ def _existing(path: str, field: str, folder: Path, suffixes: Sequence[str]) -> P
     file = Path(path)
     file = file if file.is_absolute() else folder / file
     accepted = ", ".join(suffixes) + " or package.module:name"
+    if field == "model.path":
+        accepted += ", a model folder of MLflow, or https://…"
     if file.suffix not in suffixes:
         raise InputError(f'{field} is "{path}"; expected {accepted}')
     if not file.is_file():
@@ -353,21 +355,17 @@ def _drift_in_words(
     problem = f"{type(error).__name__}: {str(error)[:1000]}"
     if isinstance(error, InputError):  # a worker's own words
         problem = str(error)
-    way_out = (
-        "install that version here, save the model again with this one, or serve it where it "
-        'works and name its address in model.path ("https://…")'
-    )
     if saved and saved != [here]:
         return (
             f"{problem}. It was saved by scikit-learn {' and '.join(saved)} and is read by "
             f"scikit-learn {here}, and a model saved by another version often does not load: "
-            f"{way_out}"
+            f"{WAY_OUT}"
         )
     if saved:
         return f"{problem}. It was saved by the scikit-learn that reads it ({here})"
     return (
         f"{problem}. It cannot be loaded with scikit-learn {here}; which one saved it is not in "
-        f"the file, and a model saved by another version often does not load: {way_out}"
+        f"the file, and a model saved by another version often does not load: {WAY_OUT}"
     )
 
 

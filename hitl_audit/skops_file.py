@@ -8,6 +8,7 @@ which scikit-learn saved it.
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import json
 import zipfile
@@ -17,13 +18,18 @@ from typing import Any
 
 from hitl_audit.errors import InputError, UntrustedModelError
 
-__all__ = ["REVIEWED", "SkopsFile", "examine", "load"]
+__all__ = ["REVIEWED", "WAY_OUT", "SkopsFile", "examine", "load"]
 
 # More than this unpacked needs a plan that was made for it: an array of 2 GiB
 # would be a forest of some 30 million nodes.
 UNPACKED_LIMIT = 2 * 1024**3
 SCHEMA_LIMIT = 256 * 1024**2
 ENTRIES_LIMIT = 100_000
+# What to do with a model that another scikit-learn saved.
+WAY_OUT = (
+    "install that version here, save the model again with this one, or serve it where it works "
+    'and name its address in model.path ("https://…")'
+)
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 _OBJECT, _FUNCTION, _TYPE, _DICT = "ObjectNode", "FunctionNode", "TypeNode", "DictNode"
@@ -162,15 +168,17 @@ def examine(content: bytes, *, trusted_types: Collection[str] = ()) -> SkopsFile
         for name, node in nodes
         if name in REVIEWED and name not in vouched and node["__loader__"] not in REVIEWED[name]
     }
+    versions = tuple(sorted(set(_versions(nodes))))
     if strangers or odd:
         names = sorted(strangers | odd)
         raise UntrustedModelError(
             "contains types that nobody has allowed:\n"
             + "\n".join(f"  • {t}" for t in names)
-            + "\nIf you know them, add them to model.trusted_types in the plan.",
+            + "\nIf you know them, add them to model.trusted_types in the plan."
+            + _older(versions),
             sorted(strangers | {n.partition(" ")[0] for n in odd}),
         )
-    return SkopsFile(tuple(sorted(untrusted)), tuple(sorted(set(_versions(nodes)))))
+    return SkopsFile(tuple(sorted(untrusted)), versions)
 
 
 def load(content: bytes, trusted: Collection[str]) -> Any:
@@ -244,6 +252,17 @@ def _versions(nodes: list[tuple[str, dict[str, Any]]]) -> Iterator[str]:
         if isinstance(content, dict) and isinstance(content.get("_sklearn_version"), dict):
             text = str(content["_sklearn_version"].get("content", ""))
             yield text.strip('"')[:40]
+
+
+def _older(versions: tuple[str, ...]) -> str:
+    """Names that another scikit-learn used are strangers too, and trusting them does not help."""
+    here = importlib.metadata.version("scikit-learn")
+    if not versions or set(versions) == {here}:
+        return ""
+    return (
+        f"\nThe file was saved by scikit-learn {' and '.join(versions)} and scikit-learn {here} is "
+        f"installed here, in which some of these may no longer exist: {WAY_OUT}."
+    )
 
 
 def _short(error: BaseException) -> str:

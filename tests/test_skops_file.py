@@ -310,6 +310,19 @@ def test_a_reviewed_type_is_made_only_in_the_way_that_was_reviewed() -> None:
         examine(_schema_of(node=_called(function, "chi2", "x")))
 
 
+def test_a_stranger_in_a_file_of_another_version_may_be_a_name_that_is_gone(saved: bytes) -> None:
+    from sklearn import __version__ as here
+
+    def older(entries: dict[str, bytes]) -> None:
+        schema = entries["schema.json"].replace(here.encode(), b"1.6.1")
+        entries["schema.json"] = schema.replace(b'"sklearn.tree._tree"', b'"sklearn.old._tree"')
+
+    with pytest.raises(
+        UntrustedModelError, match=r"sklearn\.old\._tree\.Tree(?s:.*)by scikit-learn 1\.6\.1 and"
+    ):
+        examine(_changed(saved, older))
+
+
 @pytest.mark.parametrize(
     ("module", "name"), [("os", "system"), ("builtins", "eval"), ("subprocess", "Popen")]
 )
