@@ -1,0 +1,256 @@
+"""Parquet files, read by ranges of row groups."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hitl_audit.canonical import digest
+from hitl_audit.errors import InputError
+from hitl_audit.rows.normal import check_schema, kind_of
+from hitl_audit.rows.part import BATCH_ROWS, ROWS_PER_PART, known_columns
+from hitl_audit.rows.streams import check_names, in_words
+
+__all__ = ["ParquetFiles", "ParquetPart"]
+
+# A row group is decoded from its start whichever rows are wanted of it: more
+# pieces would decode more in vain than they could gain.
+_MOST_PIECES = 16
+# Column chunks are read through windows of this size instead of as a whole.
+_WINDOW = 1 << 20
+
+
+@dataclass(frozen=True)
+class _File:
+    path: str
+    size: int
+    mtime_ns: int
+    groups: tuple[int, ...]
+
+    @classmethod
+    def read(cls, path: Path, metadata: pq.FileMetaData) -> _File:
+        stat = path.stat()
+        groups = tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
+        return cls(str(path), stat.st_size, stat.st_mtime_ns, groups)
+
+
+@dataclass(frozen=True)
+class ParquetPart:
+    """Row groups of one file, or some rows of one row group.
+
+    Attributes:
+        name: for people.
+        path: absolute.
+        size: of the file in bytes, when the part was made.
+        mtime_ns: when the file was written, when the part was made.
+        first: the first row group, from 0.
+        last: the last one.
+        start: the first row within these row groups, from 0.
+        stop: the row after the last.
+        columns: what is read by default.
+        typed: the type that columns without one in this file have in the others.
+    """
+
+    name: str
+    path: str
+    size: int
+    mtime_ns: int
+    first: int
+    last: int
+    start: int
+    stop: int
+    columns: tuple[str, ...]
+    typed: tuple[tuple[str, pa.DataType], ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The digest of the path, size and time of the file, and of which rows."""
+        where = [self.path, str(self.size), str(self.mtime_ns)]
+        return digest([*where, self.first, self.last, self.start, self.stop])
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows; see :class:`~hitl_audit.rows.part.Part`."""
+        names = list(self.columns if columns is None else columns)
+        with in_words(self.name):
+            self._check_unchanged()
+            with pq.ParquetFile(self.path, buffer_size=_WINDOW, pre_buffer=False) as file:
+                known_columns(names, file.schema_arrow.names, self.name)
+                place = 0
+                for batch in file.iter_batches(
+                    BATCH_ROWS,
+                    row_groups=list(range(self.first, self.last + 1)),
+                    columns=names,
+                    use_threads=False,
+                ):
+                    low = max(self.start - place, 0)
+                    high = min(self.stop - place, batch.num_rows)
+                    place += batch.num_rows
+                    if low < high:
+                        yield self._typed(batch.slice(low, high - low).select(names))
+                    if place >= self.stop:
+                        break
+        self._check_unchanged()
+
+    def _check_unchanged(self) -> None:
+        try:
+            stat = Path(self.path).stat()
+        except OSError:
+            raise InputError(f"{self.name}: the file {self.path} is gone") from None
+        if (stat.st_size, stat.st_mtime_ns) != (self.size, self.mtime_ns):
+            raise InputError(
+                f"{self.name}: the file {self.path} was changed after the audit started; "
+                "run the audit again"
+            )
+
+    def _typed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        for name, kind in self.typed:
+            place = batch.schema.get_field_index(name)
+            if place >= 0:
+                empty = pa.nulls(batch.num_rows, kind)
+                batch = batch.set_column(place, pa.field(name, kind), empty)
+        return batch
+
+
+class ParquetFiles:
+    """One parquet file, or several with the same columns.
+
+    Args:
+        paths: absolute, in the order of their rows.
+        description: where the rows come from, for people.
+        field: the plan's key, for error messages.
+
+    Raises:
+        InputError: a file that cannot be read as parquet, or columns that
+            differ from file to file.
+    """
+
+    def __init__(self, paths: Sequence[Path], *, description: str, field: str) -> None:
+        self.description = description
+        self.field = field
+        self._files = []
+        self._typed: list[tuple[tuple[str, pa.DataType], ...]] = []
+        schemas = []
+        for path in paths:
+            with in_words(f"{field}: {path.name} cannot be read as parquet"):
+                with pq.ParquetFile(path) as file:
+                    metadata, schema = file.metadata, file.schema_arrow
+                self._files.append(_File.read(path, metadata))
+            check_names(schema.names, f"{field}: {path.name}")
+            hidden = _index_columns(schema)
+            schemas.append(pa.schema([f for f in schema if f.name not in hidden]))
+        self.schema = _one_schema(schemas, [path.name for path in paths], field)
+        self.columns: tuple[str, ...] = tuple(self.schema.names)
+        self.rows: int = sum(sum(file.groups) for file in self._files)
+        for schema in schemas:
+            untyped = [f for f in schema if pa.types.is_null(f.type)]
+            self._typed.append(tuple((f.name, self.schema.field(f.name).type) for f in untyped))
+
+    def __repr__(self) -> str:
+        return f"ParquetFiles({self.description!r}, rows={self.rows})"
+
+    def parts(
+        self, columns: Sequence[str], *, rows_per_part: int = ROWS_PER_PART
+    ) -> tuple[ParquetPart, ...]:
+        """Ranges of row groups; see :class:`~hitl_audit.rows.part.RowSource`."""
+        names = known_columns(columns, self.columns, self.field)
+        check_schema(pa.schema([self.schema.field(name) for name in names]), self.field)
+        numbers = count(1)
+        return tuple(
+            self._part(next(numbers), file, span, names, typed)
+            for file, typed in zip(self._files, self._typed, strict=True)
+            for span in _spans(file.groups, rows_per_part)
+        )
+
+    def _part(
+        self,
+        number: int,
+        file: _File,
+        span: tuple[int, int, int, int],
+        names: tuple[str, ...],
+        typed: tuple[tuple[str, pa.DataType], ...],
+    ) -> ParquetPart:
+        first, last, start, stop = span
+        which = f"row group {first}" if first == last else f"row groups {first} to {last}"
+        if first == last and stop - start < file.groups[first]:
+            which += f", rows {start + 1} to {stop}"
+        return ParquetPart(
+            f"part {number} ({Path(file.path).name}, {which})",
+            file.path,
+            file.size,
+            file.mtime_ns,
+            *span,
+            names,
+            tuple((name, kind) for name, kind in typed if name in names),
+        )
+
+
+def _spans(groups: Sequence[int], rows_per_part: int) -> Iterator[tuple[int, int, int, int]]:
+    """First and last row group, first row and the row after the last within them."""
+    first, rows = 0, 0
+    for i, size in enumerate(groups):
+        if rows and rows + size > rows_per_part:
+            yield first, i - 1, 0, rows
+            rows = 0
+        if not rows:
+            first = i
+        if size > rows_per_part:
+            number = min(-(-size // rows_per_part), _MOST_PIECES)
+            edges = [size * k // number for k in range(number + 1)]
+            for start, stop in zip(edges, edges[1:], strict=False):
+                yield i, i, start, stop
+        else:
+            rows += size
+    if rows:
+        yield first, len(groups) - 1, 0, rows
+
+
+def _index_columns(schema: pa.Schema) -> set[str]:
+    """What pandas wrote as its index: not a column there, so not one here."""
+    raw = (schema.metadata or {}).get(b"pandas")
+    if raw is None:
+        return set()
+    kept: list[Any] = json.loads(raw).get("index_columns", [])
+    return {name for name in kept if isinstance(name, str)}
+
+
+def _one_schema(schemas: Sequence[pa.Schema], names: Sequence[str], field: str) -> pa.Schema:
+    """The columns of the first file, with types of the first file that has one."""
+    first = schemas[0]
+    found: dict[str, tuple[pa.DataType, str]] = {}
+    for schema, name in zip(schemas, names, strict=True):
+        for one, other, has, lacks in (
+            (first, schema, names[0], name),
+            (schema, first, name, names[0]),
+        ):
+            for column in one.names:
+                if other.get_field_index(column) < 0:
+                    raise InputError(
+                        f'{field}: {lacks} lacks the column "{column}", which {has} has; '
+                        "accepted: files with the same columns"
+                    )
+        for column in schema:
+            known, where = found.get(column.name, (pa.null(), name))
+            if pa.types.is_null(known):
+                found[column.name] = (column.type, name)
+            elif not pa.types.is_null(column.type) and not _alike(known, column.type):
+                raise InputError(
+                    f'{field}: "{column.name}" is of the type {column.type} in {name} and '
+                    f"{known} in {where}; accepted: the same kind of values in all files"
+                )
+    return pa.schema([(column, found[column][0]) for column in first.names])
+
+
+def _alike(one: pa.DataType, other: pa.DataType) -> bool:
+    kind = kind_of(one)
+    if kind == "moment":
+        # A moment with a zone is written in another way than one without.
+        zoned = [bool(getattr(each, "tz", None)) for each in (one, other)]
+        return kind_of(other) == "moment" and zoned[0] == zoned[1]
+    return kind == kind_of(other) if kind is not None else one == other
