@@ -95,6 +95,8 @@ NEIGHBOURS = {
     ("findings", "intervals"),
     # What a what-if shows are the audit's own explanations of an edited row.
     ("what_if", "explanations"),
+    # Explained rows are sampled as scored ones are.
+    ("explanations", "population"),
     ("loading", "onnx_model"),
     ("engine", "files"),
     ("loading", "booster_model"),
