@@ -139,6 +139,7 @@ def analyse(
     training: TrainingRows | None,
     audited: date,
     step: Step,
+    of: int | None = None,
 ) -> Analyses:
     """Everything the plan asks for beyond the promises.
 
@@ -151,6 +152,7 @@ def analyse(
         training: the rows the model was fitted on, or ``None``.
         audited: the day of the audit.
         step: told what is being done.
+        of: how many rows ``inputs`` is a random sample of, if it is one.
     """
     step("what carries the gaps")
     contributions, notes = _contributions(inputs, plan, groups, explanation)
@@ -218,7 +220,7 @@ def analyse(
         mitigation=mitigation,
         alternatives=alternatives,
         profiles=tuple(
-            _profile(inputs, plan, section, profile, audited, training)
+            _sampled(_profile(inputs, plan, section, profile, audited, training), len(inputs), of)
             for section, profile in zip(plan.profiles, profiles, strict=True)
         ),
     )
@@ -527,6 +529,13 @@ def _profile(
         sources=tuple((s.citation, s.url, s.note) for s in profile.sources),
         **_bands(inputs, plan, profile, training),
     )
+
+
+def _sampled(record: ProfileRecord, rows: int, of: int | None) -> ProfileRecord:
+    if of is None:
+        return record
+    note = f"These tables are of a uniform random sample of {rows:,} of the {of:,} rows."
+    return replace(record, tables=replace(record.tables, notes=(note, *record.tables.notes)))
 
 
 def _bands(

@@ -44,11 +44,12 @@ _quarter = _compiled(_quarter_round, inline="always")
 _C0, _C1, _C2, _C3 = u32(0x61707865), u32(0x3320646E), u32(0x79622D32), u32(0x6B206574)
 
 
-def _add_key_streams(keys: Any, lanes: Any) -> None:
+def _add_key_streams(keys: Any, nonces: Any, lanes: Any) -> None:
     """Add every key's stream to the lanes, two lanes of 16 bits in each word.
 
     Args:
         keys: (rows, 8) words.
+        nonces: (rows, 3) words.
         lanes: (16, 32) word i of block j; changed in place.
     """
     x = np.empty((16, 32), np.uint32)
@@ -59,13 +60,13 @@ def _add_key_streams(keys: Any, lanes: Any) -> None:
         start[2, j] = _C2
         start[3, j] = _C3
         start[12, j] = u32(j)
-        start[13, j] = u32(0)
-        start[14, j] = u32(0)
-        start[15, j] = u32(0)
     for r in range(keys.shape[0]):
         for i in range(8):
             for j in range(32):
                 start[4 + i, j] = keys[r, i]
+        for i in range(3):
+            for j in range(32):
+                start[13 + i, j] = nonces[r, i]
         for i in range(16):
             for j in range(32):
                 x[i, j] = start[i, j]

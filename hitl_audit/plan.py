@@ -21,7 +21,6 @@ from pydantic_core import ErrorDetails
 from hitl_audit.canonical import Digest, digest_bytes, utc_text
 from hitl_audit.errors import PlanError, did_you_mean
 from hitl_audit.plan_sections import (
-    HIGHER_IS_BETTER,
     AlternativesSection,
     AuditSection,
     CriterionSection,
@@ -30,11 +29,13 @@ from hitl_audit.plan_sections import (
     ExplainSection,
     FairnessSection,
     GapsSection,
+    HIGHER_IS_BETTER,
     ModelSection,
     PlanSection,
     ProfileSection,
     PublicationSection,
     Role,
+    ScaleSection,
     ThresholdsSection,
 )
 from hitl_audit.review_plan import ReviewSection
@@ -57,6 +58,7 @@ class AuditPlan(PlanSection):
         gaps, errors, thresholds, alternatives: what is looked into beyond the promises.
         profiles: regulation profiles whose tables are shown.
         criteria: what is promised, in order.
+        scale: what happens to more rows than memory should hold.
         publication: what may leave the house.
         roles: who signs, in order; the last signature locks the document.
         seed: the one seed every random step is derived from.
@@ -65,6 +67,7 @@ class AuditPlan(PlanSection):
     audit: AuditSection
     model: ModelSection = Field(default_factory=lambda: ModelSection())
     data: DataSection = Field(default_factory=lambda: DataSection())
+    scale: ScaleSection = Field(default_factory=lambda: ScaleSection())
     fairness: FairnessSection = Field(default_factory=lambda: FairnessSection())
     criteria: tuple[CriterionSection, ...] = ()
     gaps: GapsSection = Field(default_factory=lambda: GapsSection())

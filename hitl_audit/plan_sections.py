@@ -106,8 +106,9 @@ class ModelSection(PlanSection):
 class DataSection(PlanSection):
     """``[data]``: which rows, what they mean, and which columns stay out.
 
-    ``path`` is a parquet or csv file, or ``package.module:function`` that
-    returns a DataFrame. ``history`` (optional) is read the same way: all
+    ``path`` is a parquet or csv file, a glob of them, a query such as
+    ``SELECT * FROM 'rows/*.parquet'`` (DuckDB), the URL of a database with ``query`` beside
+    it, or ``package.module:function`` that returns a table. ``history`` (optional) is read the same way: all
     recorded decisions, described but never used to judge the model. ``train``
     (optional) likewise: the rows the model was fitted on, with the same
     columns; only the search for alternatives fits on them.
@@ -116,6 +117,7 @@ class DataSection(PlanSection):
     """
 
     path: str = ""
+    query: str = ""
     history: str = ""
     train: str = ""
     description: str = ""
@@ -127,6 +129,18 @@ class DataSection(PlanSection):
     reference: dict[str, str] = Field(default_factory=dict)
     excluded: dict[str, str] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
+
+
+class ScaleSection(PlanSection):
+    """``[scale]``: what happens to more rows than memory should hold.
+
+    Up to ``in_memory_rows`` rows are held in memory, and everything is measured on all of
+    them. More are read part by part: promises, group metrics and performance are about
+    all rows, everything else about a uniform random sample of ``sample_rows``.
+    """
+
+    in_memory_rows: int = Field(1_000_000, ge=1)
+    sample_rows: int = Field(100_000, ge=1_000)
 
 
 class FairnessSection(PlanSection):
@@ -372,9 +386,15 @@ class PublicationSection(PlanSection):
 
     Groups of fewer than ``minimum_group`` people are taken out of the document and
     its attachments, with any other group that a total would give away; 1 publishes all.
+    Nothing else about people leaves unless it is allowed here: ``rows``, the judged cases
+    one by one (groups, score, decision, verdicts; never other columns of the data);
+    ``free_text``, what reviewers wrote; ``reviewer_names``, who they are.
     """
 
     minimum_group: int = Field(10, ge=1)
+    rows: bool = False
+    free_text: bool = False
+    reviewer_names: bool = False
 
 
 class Role(PlanSection):

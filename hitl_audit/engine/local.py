@@ -21,6 +21,7 @@ from hitl_audit.engine.work import (
     UnansweredError,
     answer,
     described,
+    dumped,
     handed_out,
     pickled,
 )
@@ -178,14 +179,12 @@ def _in_workers(
 
 
 def _kept_answer(fn: PartFunction[T], key: str, kept: PartStore | None) -> tuple[bool, Any]:
-    return (False, None) if kept is None else unpickled(kept.read(fn.key, key))
+    return unpickled(None if kept is None else kept.read(fn.key, key))
 
 
 def _sendable(part: NamedPart) -> bytes:
-    import cloudpickle
-
     try:
-        return bytes(cloudpickle.dumps(part, protocol=pickle.HIGHEST_PROTOCOL))
+        return dumped(part)
     except Exception as error:
         Failure(
             f"it cannot be sent to a worker process ({described(error)}); use one worker"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import shutil
 import tempfile
 import warnings
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hitl_audit.engine.protocol import PartFunction
 from hitl_audit.engine.store import PartStore
-from hitl_audit.engine.work import Failure, described
+from hitl_audit.engine.work import Failure, described, dumped
 from hitl_audit.engine.worker import prepare, work
 from hitl_audit.errors import EngineError
 
@@ -55,10 +54,8 @@ class Pool:
         self._executor: Any = None
 
     def __enter__(self) -> Pool:
-        import cloudpickle
-
         try:
-            data = cloudpickle.dumps(self._fn, protocol=pickle.HIGHEST_PROTOCOL)
+            data = dumped(self._fn)
         except Exception as error:
             raise EngineError(
                 f"the model cannot be sent to worker processes ({described(error)}); use one worker"

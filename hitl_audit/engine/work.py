@@ -11,7 +11,17 @@ from typing import Any, NoReturn
 from hitl_audit.engine.protocol import NamedPart, PartFunction
 from hitl_audit.errors import AuditError, EngineError
 
-__all__ = ["TRIES", "Failure", "answer", "described", "handed_out", "pickled"]
+__all__ = [
+    "TRIES",
+    "Failure",
+    "UnansweredError",
+    "answer",
+    "described",
+    "dumped",
+    "handed_out",
+    "payload_of",
+    "pickled",
+]
 
 TRIES = 3
 """How often a part is tried before it is given up, where another try may help."""
@@ -96,20 +106,43 @@ def handed_out(part: NamedPart) -> str:
         Failure(described(error)).raise_for(part.name, error)
 
 
+def payload_of(
+    fn: PartFunction[Any], part: NamedPart | bytes, key: str, tries: int = TRIES
+) -> bytes | Failure:
+    """The pickled answer for one part, pickled or not, or why there is none; raises nothing."""
+    try:
+        # Bytes are from the process that asked for the work.
+        held: NamedPart = pickle.loads(part) if isinstance(part, bytes) else part  # noqa: S301
+        return pickled(answer(fn, held, key, tries))
+    except UnansweredError as error:
+        return error.failure
+    except Exception as error:
+        return Failure(f"it could not be read where it was sent ({described(error)})")
+
+
 def pickled(value: Any) -> bytes:
     """The bytes of an answer, also where its classes are defined in a notebook.
 
     Raises:
         UnansweredError: it cannot be pickled.
     """
-    import cloudpickle
-
     try:
-        return bytes(cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL))
+        return dumped(value)
     except Exception as error:
         raise UnansweredError(
             Failure(f"its answer cannot be sent back ({described(error)})", traceback.format_exc())
         ) from error
+
+
+def dumped(value: Any) -> bytes:
+    """Pickle a value; what is defined in a notebook or a script goes along by value."""
+    try:
+        import cloudpickle  # type: ignore[import-untyped]
+    except ModuleNotFoundError:
+        # An executor of Spark has Spark's own copy.
+        from pyspark import cloudpickle
+
+    return bytes(cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL))
 
 
 def described(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from hitl_audit.engine.protocol import PartFunction
 from hitl_audit.engine.store import PartStore
-from hitl_audit.engine.work import TRIES, Failure, UnansweredError, answer, described, pickled
+from hitl_audit.engine.work import TRIES, Failure, described, payload_of
 from hitl_audit.errors import EngineError
 
 __all__ = ["prepare", "work"]
@@ -37,17 +37,16 @@ def work(
         fn = _function(function)
     except Exception as error:
         return Failure(f"the model could not be read in a worker process ({described(error)})")
-    try:
-        payload = None if kept is None else kept.read(fn.key, key)
-        if payload is None:
-            payload = pickled(answer(fn, pickle.loads(part), key, tries))  # noqa: S301 - from our parent
-            if kept is not None:
-                kept.save(fn.key, key, payload)
-    except UnansweredError as error:
-        return error.failure
-    except EngineError as error:
-        return Failure(str(error))
-    return payload
+    payload = None if kept is None else kept.read(fn.key, key)
+    if payload is not None:
+        return payload
+    done = payload_of(fn, part, key, tries)
+    if kept is not None and isinstance(done, bytes):
+        try:
+            kept.save(fn.key, key, done)
+        except EngineError as error:
+            return Failure(str(error))
+    return done
 
 
 @lru_cache(maxsize=1)

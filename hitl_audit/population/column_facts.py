@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hitl_audit.groups import level_text
+from hitl_audit.population.batch import Batch, counted_levels
 
 __all__ = ["ColumnFacts", "facts_of"]
 
@@ -23,8 +24,8 @@ class ColumnFacts:
 
     Attributes:
         missing: rows without a value.
-        values: the values that occur as text, "" for missing ones; two of them stand
-            for two or more.
+        values: the first two values that occur, as text in alphabetical order; "" for
+            missing ones.
         is_outcome: the value is the recorded outcome in every row.
         unseen: rows with a value that a fitted encoder does not know.
         shown: the first such values in alphabetical order, as text.
@@ -52,39 +53,37 @@ class ColumnFacts:
 
 
 def facts_of(
-    column: pd.Series, y_true: npt.NDArray[np.int64], known: Sequence[Any] | None
+    batch: Batch, name: str, y_true: npt.NDArray[np.int64], known: Sequence[Any] | None
 ) -> ColumnFacts:
-    """The facts of some rows.
+    """The facts of one model input in some rows.
 
     Args:
-        column: (rows,) values of :func:`hitl_audit.rows.normal_frame`.
+        batch: the rows.
+        name: the model input.
         y_true: (rows,) recorded outcome, 0 or 1.
         known: the values that a fitted encoder knows, if the column has one.
     """
+    column = batch.frame[name]
     numeric = column.dtype != object
-    values = column.to_numpy()
+    unseen, shown = 0, ()
     if numeric and known is None:
-        numbers = values.astype(np.float64)
-        absent = np.isnan(numbers)
-        missing = int(absent.sum())
-        present = numbers if not missing else numbers[~absent]
-        ends = (present.min(), present.max()) if len(present) else ()
-        texts = {repr(float(v) + 0.0) for v in ends}
-        levels: Any = ()
-        counts = np.zeros(0, dtype=np.int64)
+        numbers = column.to_numpy(dtype=np.float64)
+        low, high = (np.fmin.reduce(numbers), np.fmax.reduce(numbers)) if len(numbers) else (0, 0)
+        missing = int(np.isnan(numbers).sum())
+        ends = (low, high) if missing < len(numbers) else ()
+        texts = {repr(float(value) + 0.0) for value in ends}
     else:
-        codes, levels = pd.factorize(values)
-        missing = int((codes < 0).sum())
-        counts = np.bincount(codes[codes >= 0], minlength=len(levels))
-        texts = {repr(v + 0.0) if numeric else f"text {v}" for v in levels}
-    unseen: list[int] = []
-    if known is not None and len(levels):
-        unseen = np.flatnonzero(~pd.Series(levels).isin(list(known))).tolist()
-    told = {*texts, *([""] if missing else [])}
+        levels = batch.levels(name)
+        counts, missing = counted_levels(levels)
+        texts = {repr(v + 0.0) if numeric else f"text {v}" for v in levels.values}
+        if known is not None and len(levels.values):
+            new = np.flatnonzero(~pd.Series(levels.values).isin(list(known)))
+            unseen = int(counts[new].sum())
+            shown = tuple(sorted({level_text(levels.values[i]) for i in new})[:_SHOWN])
     return ColumnFacts(
         missing=missing,
-        values=tuple(sorted(told)[:2]),
-        is_outcome=numeric and not missing and bool(np.array_equal(values, y_true)),
-        unseen=int(counts[unseen].sum()),
-        shown=tuple(sorted({level_text(levels[i]) for i in unseen})[:_SHOWN]),
+        values=tuple(sorted({*texts, *([""] if missing else [])})[:2]),
+        is_outcome=numeric and not missing and bool(np.array_equal(column.to_numpy(), y_true)),
+        unseen=unseen,
+        shown=shown,
     )

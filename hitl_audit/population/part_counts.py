@@ -13,7 +13,7 @@ from hitl_audit.population.column_facts import ColumnFacts
 from hitl_audit.population.row_sample import RowSample, no_sample
 from hitl_audit.population.score_classes import ScoreClasses, no_scores
 
-__all__ = ["Fault", "GroupNames", "PartCounts", "no_counts"]
+__all__ = ["MOST_VALUES", "Cells", "Fault", "GroupNames", "PartCounts", "no_counts"]
 
 Cells = tuple[int, int, int, int]
 

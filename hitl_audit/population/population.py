@@ -321,7 +321,8 @@ def _notes(counts: PartCounts, over: ScorePass) -> list[str]:
     if not counts.scores.exact:
         notes.append(
             "The rows have too many different scores to tell all apart: "
-            f"{len(counts.scores.keys):,} classes of neighboring scores were counted. Areas under curves and their intervals "
+            f"{len(counts.scores.keys):,} classes of neighboring scores were counted. "
+            "Areas under curves and their intervals "
             "are of these classes, with the largest possible deviation beside the method; rates, "
             "mean scores and Brier scores are exact."
         )

@@ -25,17 +25,20 @@ from hitl_audit.inputs import (
 )
 from hitl_audit.multiset_hash import add_rows, no_rows
 from hitl_audit.plan import AuditPlan
+from hitl_audit.population.batch import Levels, read_batch
 from hitl_audit.population.column_facts import facts_of
-from hitl_audit.population.content import row_digests, scored_digests
-from hitl_audit.population.part_counts import Fault, GroupNames, PartCounts, no_counts
+from hitl_audit.population.content import row_digests
+from hitl_audit.population.part_counts import Cells, Fault, GroupNames, PartCounts, no_counts
 from hitl_audit.population.row_sample import sample_rows
 from hitl_audit.population.score_classes import count_scores, no_scores
-from hitl_audit.rows import Part, id_texts, normal_frame
+from hitl_audit.rows import Part, id_texts
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["ScorePass", "score_pass"]
+
+Ints = npt.NDArray[np.int64]
 
 _FORMAT = "hitl-audit/score-pass/v1"
 # Rows are scored in multiples of this many: the kernels of a matrix product treat the
@@ -160,12 +163,10 @@ class ScorePass:
             found = replace(found, sample=found.sample + sample)
         return found
 
-    def _count(self, batch: pa.RecordBatch, part: str, first: int, below: int | None) -> PartCounts:
+    def _count(self, arrow: pa.RecordBatch, part: str, first: int, below: int | None) -> PartCounts:
         """The counts of some rows, of which the first is the ``first`` of its part."""
-        n = batch.num_rows
-        frame = normal_frame(batch)
-        missing_columns(self.columns, frame, part)
-        frame = frame[list(self.columns)]
+        n = arrow.num_rows
+        batch = read_batch(arrow, self.columns, part)
         kept = np.ones(n, dtype=bool)
 
         def fault(bad: npt.NDArray[np.bool_]) -> Fault:
@@ -174,14 +175,15 @@ class ScorePass:
             places = np.flatnonzero(kept) if len(bad) < n else np.arange(n)
             return Fault(int(bad.sum()), f"row {first + int(places[bad][0])} of {part}")
 
-        no_outcome = frame[self.target].isna().to_numpy()
+        no_outcome = batch.frame[self.target].isna().to_numpy()
         missing = fault(no_outcome)
         if missing.rows:
             kept = ~no_outcome
-            frame = frame[kept].reset_index(drop=True)
+            batch = batch.only(kept)
+        frame = batch.frame
         ids, no_id = None, Fault()
         if self.id is not None:
-            texts = id_texts(batch, self.id)[kept]
+            texts = id_texts(arrow, self.id)[kept]
             no_id = fault(np.array([text is None for text in texts], dtype=bool))
             ids = ["" if text is None else str(text) for text in texts]
         outcomes = _values(frame[self.target])
@@ -194,19 +196,19 @@ class ScorePass:
             # The audit will be refused; until all such rows are counted, any score will do.
             y_score = np.where(bad, 0.0, y_score) if bad_scores.rows else y_score
             y_pred = self.predictor.decide(y_score)
-        encoded = {name: _encoded(frame[name]) for name in self.sensitive}
+        encoded = {name: _encoded(batch.levels(name)) for name in self.sensitive}
         groups = {name: names for name, (_, _, names) in encoded.items()}
         cells: dict[tuple[str, ...], tuple[int, int, int, int]] = {}
         scores, keys = no_scores(), None
         if all(names.few for names in groups.values()):
-            cells = _cells(frame[list(self.sensitive)], y_true, y_pred)
+            codes = {name: (code, texts) for name, (code, texts, _) in encoded.items()}
+            cells = _cells(codes, y_true, y_pred)
             if y_score is not None:
-                codes = {name: (code, texts) for name, (code, texts, _) in encoded.items()}
                 scores, keys = count_scores(y_score, y_true, codes)
-        digests = row_digests(frame)
+        digests = row_digests(batch)
         scored = no_rows()
         if keys is not None:
-            scored = add_rows(scored, scored_digests(digests, keys))
+            scored = add_rows(scored, digests, keys)
         return PartCounts(
             rows=n if self.predictor is not None else len(frame),
             outcomes=outcomes,
@@ -217,7 +219,7 @@ class ScorePass:
             cells=cells,
             scores=scores,
             columns={
-                name: facts_of(frame[name], y_true, self.known.get(name)) for name in self.features
+                name: facts_of(batch, name, y_true, self.known.get(name)) for name in self.features
             },
             content=add_rows(no_rows(), digests),
             scored=scored,
@@ -321,27 +323,32 @@ def _python(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _encoded(column: pd.Series) -> tuple[npt.NDArray[np.int64], list[str], GroupNames]:
+def _encoded(levels: Levels) -> tuple[Ints, list[str], GroupNames]:
     """(rows,) codes, the group of each code, and the attribute's groups."""
-    codes, levels = pd.factorize(column.to_numpy())
-    texts = [level_text(level) for level in levels]
+    codes, texts = levels.codes, [level_text(value) for value in levels.values]
     missing = int((codes < 0).sum())
-    names = GroupNames(frozenset(texts), missing, UNKNOWN in texts)
-    if missing:
-        codes = np.where(codes < 0, len(texts), codes)
-        texts = [*texts, UNKNOWN]
     # Through + a set with too many names becomes "very many".
-    return codes, texts, names + GroupNames(frozenset(), 0, False)
+    names = GroupNames(frozenset(texts), missing, UNKNOWN in texts) + GroupNames(
+        frozenset(), 0, False
+    )
+    if missing:
+        codes, texts = np.where(codes < 0, len(texts), codes), [*texts, UNKNOWN]
+    return codes, texts, names
 
 
 def _cells(
-    sensitive: pd.DataFrame, y_true: npt.NDArray[np.int64], y_pred: npt.NDArray[np.int64]
-) -> dict[tuple[str, ...], tuple[int, int, int, int]]:
+    groups: Mapping[str, tuple[Ints, Sequence[str]]], y_true: Ints, y_pred: Ints
+) -> dict[tuple[str, ...], Cells]:
+    """Count by group; the groups go through the expression as numbers, and get their names here."""
     import narwhals.stable.v2 as nw
 
-    names = [f"attribute {i}" for i in range(len(sensitive.columns))]
-    frame = sensitive.set_axis(names, axis=1).assign(y_true=y_true, y_pred=y_pred)
-    counted = CellCounts(tuple(sensitive.columns))
-    columns = [*names, "y_true", "y_pred"]
-    counted.add(collected(nw.from_native(frame, eager_only=True), columns))
-    return {group: (c[0], c[1], c[2], c[3]) for group, c in counted.cells.items()}
+    columns = {f"attribute {i}": codes for i, (codes, _) in enumerate(groups.values())}
+    frame = pd.DataFrame({**columns, "y_true": y_true, "y_pred": y_pred})
+    named = CellCounts(tuple(groups))
+    texts = [names for _, names in groups.values()]
+    for *codes, true, predicted, n in collected(
+        nw.from_native(frame, eager_only=True), [*columns, "y_true", "y_pred"]
+    ):
+        group = [names[code] for names, code in zip(texts, codes, strict=True)]
+        named.add([(*group, true, predicted, n)])
+    return {group: (c[0], c[1], c[2], c[3]) for group, c in named.cells.items()}

@@ -188,11 +188,13 @@ def _by_code(column: pa.DictionaryArray) -> Values:
     """Each distinct value once, looked up by its code."""
     levels = _values(column.dictionary)
     if not column.null_count and len(levels):
-        return levels[column.indices.to_numpy()]
+        found: Values = levels[column.indices.to_numpy()]
+        return found
     codes = column.indices.cast(pa.int64()).fill_null(len(levels)).to_numpy()
     if levels.dtype == np.bool_:
         levels = levels.astype(object)
-    return np.append(levels, _nan(levels.dtype))[codes]
+    found = np.append(levels, _nan(levels.dtype))[codes]
+    return found
 
 
 def _nan(kind: np.dtype[Any]) -> Values:
@@ -231,7 +233,7 @@ def _decimals(array: pa.Array) -> Values:
     missing = array.is_null().to_numpy(zero_copy_only=False)
     if not np.all(exact | missing):
         return _slow_decimals(array)
-    values = low.astype(np.float64) / np.float64(10**scale)
+    values: Values = low.astype(np.float64) / np.float64(10**scale)
     values[missing] = np.nan
     return values
 

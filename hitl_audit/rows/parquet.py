@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,8 +20,8 @@ from hitl_audit.rows.streams import check_names, in_words
 
 __all__ = ["ParquetFiles", "ParquetPart"]
 
-# A row group is decoded from its start whichever rows are wanted of it: more
-# pieces would decode more in vain than they could gain.
+# A row group is decoded from its start whichever rows are wanted of it: at worst,
+# by readers that never go on, more pieces would decode more in vain than they gain.
 _MOST_PIECES = 16
 # Column chunks are read through windows of this size instead of as a whole.
 _WINDOW = 1 << 20
@@ -39,6 +39,62 @@ class _File:
         stat = path.stat()
         groups = tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
         return cls(str(path), stat.st_size, stat.st_mtime_ns, groups)
+
+
+class _Reader:
+    """Reads row groups forward.
+
+    Pages are decoded from the start of a row group whichever rows are wanted
+    of it. So a reader that stopped within one is kept, one per process, and
+    goes on if the next part starts there or later: whoever reads the pieces of
+    a row group in order decodes it once.
+    """
+
+    _kept: ClassVar[dict[Any, _Reader]] = {}
+
+    def __init__(self, part: ParquetPart, columns: tuple[str, ...], key: Any) -> None:
+        self._key = key
+        self._file = pq.ParquetFile(part.path, buffer_size=_WINDOW, pre_buffer=False)
+        known_columns(columns, self._file.schema_arrow.names, part.name)
+        self._columns = list(columns)
+        groups = list(range(part.first, part.last + 1))
+        self._rows = sum(self._file.metadata.row_group(i).num_rows for i in groups)
+        self._batches = self._file.iter_batches(
+            BATCH_ROWS, row_groups=groups, columns=self._columns, use_threads=False
+        )
+        self._place = 0
+        self._rest: pa.RecordBatch | None = None
+
+    @classmethod
+    def at(cls, part: ParquetPart, columns: tuple[str, ...]) -> _Reader:
+        """The reader that was kept, if it is of these rows and not beyond them, or a new one."""
+        key = (part.path, part.size, part.mtime_ns, part.first, part.last, columns)
+        # Taken out, so that no other thread reads from it.
+        kept = cls._kept.pop(key, None)
+        if kept is not None and kept._place <= part.start:
+            return kept
+        return cls(part, columns, key)
+
+    def read(self, start: int, stop: int) -> Iterator[pa.RecordBatch]:
+        """The rows from start to before stop; both count from the first row group."""
+        while self._place < stop:
+            batch = self._rest if self._rest is not None else next(self._batches)
+            self._rest = None
+            skipped = max(start - self._place, 0)
+            taken = min(batch.num_rows, stop - self._place)
+            self._place += taken
+            if taken < batch.num_rows:
+                self._rest = batch.slice(taken)
+            if skipped < taken:
+                yield batch.slice(skipped, taken - skipped).select(self._columns)
+
+    def keep(self) -> None:
+        """Let the next part go on from here, or close the file if there is no more of it."""
+        self._kept.clear()
+        if self._place < self._rows:
+            self._kept[self._key] = self
+        else:
+            self._file.close()
 
 
 @dataclass(frozen=True)
@@ -77,25 +133,13 @@ class ParquetPart:
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows; see :class:`~hitl_audit.rows.part.Part`."""
-        names = list(self.columns if columns is None else columns)
+        names = self.columns if columns is None else tuple(columns)
         with in_words(self.name):
             self._check_unchanged()
-            with pq.ParquetFile(self.path, buffer_size=_WINDOW, pre_buffer=False) as file:
-                known_columns(names, file.schema_arrow.names, self.name)
-                place = 0
-                for batch in file.iter_batches(
-                    BATCH_ROWS,
-                    row_groups=list(range(self.first, self.last + 1)),
-                    columns=names,
-                    use_threads=False,
-                ):
-                    low = max(self.start - place, 0)
-                    high = min(self.stop - place, batch.num_rows)
-                    place += batch.num_rows
-                    if low < high:
-                        yield self._typed(batch.slice(low, high - low).select(names))
-                    if place >= self.stop:
-                        break
+            reader = _Reader.at(self, names)
+            for batch in reader.read(self.start, self.stop):
+                yield self._typed(batch)
+            reader.keep()
         self._check_unchanged()
 
     def _check_unchanged(self) -> None:
@@ -203,7 +247,7 @@ def _spans(groups: Sequence[int], rows_per_part: int) -> Iterator[tuple[int, int
         if size > rows_per_part:
             number = min(-(-size // rows_per_part), _MOST_PIECES)
             edges = [size * k // number for k in range(number + 1)]
-            for start, stop in zip(edges, edges[1:], strict=False):
+            for start, stop in pairwise(edges):
                 yield i, i, start, stop
         else:
             rows += size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,9 @@ def in_words(place: str, hide: Callable[[str], str] = lambda text: text) -> Iter
     except AuditError:
         raise
     except Exception as error:
-        lines = [line.strip() for line in hide(str(error)).splitlines() if line.strip()]
+        # Drivers go on with advice about their own options, and with the query as we sent it.
+        said = re.split(r"Possible |Query was: |\nquery: ", hide(str(error)))[0]
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
         raise InputError(f"{place}: {' '.join(lines[:4]) or type(error).__name__}") from None
 
 

@@ -87,8 +87,13 @@ class Fault:
             os._exit(13)
         if self.what == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
-        if self.what == "interrupt":
-            raise KeyboardInterrupt
+        if self.what == "kill the executor":
+            import psutil
+
+            executor = next(p for p in psutil.Process().parents() if p.name() == "java")
+            assert "CoarseGrainedExecutorBackend" in " ".join(executor.cmdline())
+            executor.kill()
+            signal.pause()
         if self.what == "wait to be killed":
             assert self.once is not None
             with Path(f"{self.once}.fifo").open("w") as fifo:
@@ -120,9 +125,34 @@ class Summing:
         return summed(part.values)
 
 
+@dataclass(frozen=True)
+class SummingRows:
+    """The same sums, of parts that are rows with a column "number"."""
+
+    fault: Fault | None = None
+    key: str = "summing rows"
+
+    def __call__(self, part: Any) -> Sums:
+        values: list[int] = []
+        for batch in part.batches(["number"]):
+            values += batch.column(0).to_pylist()
+        if self.fault is not None and 7 in values:
+            self.fault.happen()
+        return summed(values)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Rows in Spark, as the engine takes them."""
+
+    frame: Any
+    columns: tuple[str, ...] = ("number",)
+
+
 def parts_of(values: Sequence[int], sizes: Iterable[int]) -> list[Numbers]:
     """Cut values into parts of these sizes; the rest is the last part."""
-    parts, start = [], 0
+    parts: list[Numbers] = []
+    start = 0
     for size in [*sizes, len(values)]:
         chunk = tuple(values[start : start + size])
         start += size
