@@ -30,11 +30,12 @@ from hitl_audit.explanations.shap_values import Algorithm
 from hitl_audit.explanations.uniform_columns import fitted_to, uniform_columns
 from hitl_audit.explanations.views.asking import check_integers
 from hitl_audit.groups import ALL, UNKNOWN, level_text
-from hitl_audit.inputs import digest_frame, missing_columns
+from hitl_audit.inputs import digest_frame
+from hitl_audit.population.batch import Levels, read_batch
 from hitl_audit.population.content import row_digests
 from hitl_audit.population.part_counts import GroupNames
 from hitl_audit.population.row_sample import sample_rows
-from hitl_audit.rows import Part, id_texts, normal_frame
+from hitl_audit.rows import Part, id_texts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -152,20 +153,21 @@ class AttributionPass:
         writer: PartWriter | None,
         below: int | None,
     ) -> AttributionSums:
-        frame = normal_frame(batch)
-        missing_columns(self.columns, frame, part)
+        read = read_batch(batch, self.columns, part)
+        frame = read.frame
         features = list(self.about.features)
         found = explainer.explain(fitted_to(frame[features], self.background))
         ids = None
         if self.id is not None:
             ids = ["" if text is None else str(text) for text in id_texts(batch, self.id)]
-        digests = row_digests(frame[list(self.hashed)])
+        same = self.hashed == self.columns
+        digests = row_digests(read if same else read_batch(batch, self.hashed, part))
         if writer is not None:
             names = ids or [digests[i : i + 32].hex() for i in range(0, len(digests), 32)]
             writer.add(names, found.predictions, found.values)
         kept = found.explained
         n = int(kept.sum())
-        encoded = [_encoded(frame[name].to_numpy()[kept]) for name in self.groups]
+        encoded = [_encoded(read.levels(name), kept) for name in self.groups]
         for name, (_, _, names_) in zip(self.groups, encoded, strict=True):
             check_groups(name, names_)
         every = [(np.zeros(n, dtype=np.intp), [ALL]), *((c, texts) for c, texts, _ in encoded)]
@@ -328,26 +330,37 @@ def _remember(made: AttributionPass, explainer: PreparedExplainer) -> None:
 
 def _joined(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The same rows in batches of about 16,384: small ones joined, large ones divided."""
-    import pyarrow as pa
-
     waiting: list[pa.RecordBatch] = []
     rows = 0
     for batch in batches:
         for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
             some = batch.slice(start, _ROWS_AT_ONCE)
             if rows and (rows + some.num_rows > _ROWS_AT_ONCE or some.schema != waiting[0].schema):
-                yield pa.Table.from_batches(waiting)
+                yield _one(waiting)
                 waiting, rows = [], 0
             waiting.append(some)
             rows += some.num_rows
     if rows:
-        yield pa.Table.from_batches(waiting)
+        yield _one(waiting)
 
 
-def _encoded(values: npt.NDArray[Any]) -> tuple[Codes, list[str], GroupNames]:
-    """(n,) codes, the group of each code, and what is known of the attribute's groups."""
-    codes, levels = pd.factorize(values)
-    texts = [level_text(level) for level in levels]
+def _one(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    whole: pa.RecordBatch = pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+    return whole
+
+
+def _encoded(levels: Levels, kept: npt.NDArray[np.bool_]) -> tuple[Codes, list[str], GroupNames]:
+    """(n,) codes of the rows kept, the group of each code, what is known of the groups."""
+    codes, values = levels.codes[kept], levels.values
+    if len(values):
+        occurs = np.zeros(len(values) + 1, dtype=bool)
+        occurs[codes] = True
+        places_of = np.cumsum(occurs[:-1]) - 1
+        codes = np.where(codes < 0, -1, places_of[codes])
+        values = [value for value, here in zip(values, occurs[:-1], strict=True) if here]
+    texts = [level_text(value) for value in values]
     missing = int((codes < 0).sum())
     names = GroupNames(frozenset(texts), missing, UNKNOWN in texts)
     places = {text: i for i, text in enumerate(dict.fromkeys(texts))}

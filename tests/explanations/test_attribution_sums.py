@@ -191,15 +191,16 @@ def test_the_sample_is_rows_with_their_own_attributions(
 def test_a_sample_by_content_is_the_first_of_the_scored_sample(
     people: pd.DataFrame, fitted: dict[str, Any]
 ) -> None:
+    from hitl_audit.population.batch import read_batch
     from hitl_audit.population.content import row_digests
     from hitl_audit.population.row_sample import sample_rows
-    from hitl_audit.rows import normal_frame
 
     hashed = ["sex", *FEATURES, "band"]
     work = a_pass(fitted["HGB"], people, hashed=hashed, random_state=7)
     found = summed(work, cut(people, [10, 20]))
-    rows = normal_frame(pa.Table.from_pandas(people[hashed], preserve_index=False))
-    scored = sample_rows(rows, size=100, seed=7, digests=row_digests(rows), ids=None)
+    (arrow,) = pa.Table.from_pandas(people[hashed], preserve_index=False).to_batches()
+    rows = read_batch(arrow, hashed, "rows")
+    scored = sample_rows(rows.frame, size=100, seed=7, digests=row_digests(rows), ids=None)
     assert found.sample.priority.tolist() == scored.priority[:40].tolist()
 
 
