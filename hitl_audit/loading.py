@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import importlib.metadata
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from hitl_audit.canonical import Digest, digest_bytes, digest_file
-from hitl_audit.errors import InputError, UntrustedModelError, did_you_mean
+from hitl_audit.errors import InputError, UntrustedModelError
+from hitl_audit.imported import import_object, is_import
 
 __all__ = ["LoadedModel", "model_in_memory", "read_data", "read_model"]
 
@@ -72,41 +70,6 @@ class LoadedModel:
     digest_of: str
 
 
-@contextlib.contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Make modules beside the plan importable while they are looked up."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ValueError):
-            sys.path.remove(str(folder))
-
-
-def _import_object(path: str, field: str, folder: Path) -> Any:
-    module_name, _, attribute = path.partition(":")
-    with _importable(folder):
-        try:
-            module = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            raise InputError(
-                f'{field} is "{path}": {error.msg}; expected package.module:name that can be '
-                "imported here or from the plan's folder"
-            ) from None
-    if not hasattr(module, attribute):
-        public = [name for name in dir(module) if not name.startswith("_")]
-        raise InputError(
-            f'{field} is "{path}": {module_name} has no "{attribute}"'
-            + did_you_mean(attribute, public)
-        )
-    return getattr(module, attribute)
-
-
-def _is_import(path: str) -> bool:
-    head, sep, tail = path.partition(":")
-    return bool(sep) and tail.isidentifier() and all(p.isidentifier() for p in head.split("."))
-
-
 def _existing(path: str, field: str, folder: Path, suffixes: Sequence[str]) -> Path:
     file = Path(path)
     file = file if file.is_absolute() else folder / file
@@ -118,27 +81,39 @@ def _existing(path: str, field: str, folder: Path, suffixes: Sequence[str]) -> P
     return file
 
 
-def read_data(path: str, *, folder: str | Path = ".", field: str = "data.path") -> pd.DataFrame:
-    """Read a table: ``.parquet``, ``.csv`` or ``package.module:function``.
+def read_data(
+    path: str, *, folder: str | Path = ".", field: str = "data.path", query: str = ""
+) -> pd.DataFrame:
+    """Read a table into memory.
+
+    One ``.parquet`` or ``.csv`` file, or a DataFrame that
+    ``package.module:name`` gives, is read by pandas. Everything else that
+    :func:`~hitl_audit.rows.open_rows` takes (globs, queries, databases, other
+    tables) is read by that, with the types that pandas would give.
 
     Args:
         path: as written in the plan; relative paths start at ``folder``.
         folder: the plan's folder.
         field: the plan's key, for error messages.
+        query: the query, if ``path`` is the URL of a database alone.
 
     Raises:
         InputError: no such file or function, or not a table.
+        MissingDependencyError: the library that reads it is not installed.
     """
+    from hitl_audit.rows import collect, open_rows
+
     folder = Path(folder)
-    if _is_import(path):
-        found = _import_object(path, field, folder)
+    if is_import(path):
+        found = import_object(path, field, folder)
         table = found() if callable(found) else found
-        if not isinstance(table, pd.DataFrame):
-            raise InputError(
-                f'{field} is "{path}", which gave a {type(table).__name__}; expected a DataFrame'
-            )
-        return table
-    file = _existing(path, field, folder, (".parquet", ".csv"))
+        if isinstance(table, pd.DataFrame):
+            return table
+        given = f'{field} is "{path}", which gave a {type(table).__name__}'
+        return collect(open_rows(table, folder=folder, field=field, given=given))
+    file = folder / path
+    if file.suffix not in (".parquet", ".csv") or not file.is_file():
+        return collect(open_rows(path, folder=folder, field=field, query=query))
     try:
         return pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
     except Exception as error:
@@ -172,8 +147,8 @@ def read_model(
         MissingDependencyError: the library that reads such a file is not installed.
     """
     folder = Path(folder)
-    if _is_import(path):
-        found = _import_object(path, "model.path", folder)
+    if is_import(path):
+        found = import_object(path, "model.path", folder)
         is_model = hasattr(found, "predict") or hasattr(found, "predict_proba")
         model = found if is_model or not callable(found) else found()
         return model_in_memory(model, source=path)

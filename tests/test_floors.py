@@ -32,6 +32,7 @@ FLOORS = {
     "what_if_plan": 1,
     "loading": 1,
     "rows": 1,
+    "imported": 0,
     "onnx_model": 1,
     "booster_model": 1,
     "inputs": 1,
@@ -99,6 +100,8 @@ NEIGHBOURS = {
     ("what_if", "explanations"),
     # Explained rows are sampled as scored ones are.
     ("explanations", "population"),
+    ("imported", "errors"),
+    ("loading", "rows"),
     ("loading", "onnx_model"),
     ("engine", "files"),
     ("loading", "booster_model"),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import pyarrow as pa
 
+from hitl_audit.rows.normal import numbers
 from hitl_audit.rows.part import RowSource
 
 __all__ = ["collect", "has_more_than"]
@@ -27,18 +28,32 @@ def collect(source: RowSource, columns: Sequence[str] | None = None) -> pd.DataF
         InputError: a column that cannot be used, or rows that cannot be read.
     """
     wanted = source.columns if columns is None else tuple(columns)
-    batches = [
-        pa.Table.from_batches([batch]) for part in source.parts(wanted) for batch in part.batches()
+    tables = [
+        pa.Table.from_batches([batch.replace_schema_metadata(None)])
+        for part in source.parts(wanted)
+        for batch in part.batches()
     ]
-    if not batches:
+    if not tables:
         return pd.DataFrame(columns=list(wanted))
-    table = pa.concat_tables(batches, promote_options="permissive")
-    for place, column in enumerate(table.schema):
-        if pa.types.is_decimal(column.type):
-            floats = table.column(place).cast(pa.float64())
-            table = table.set_column(place, column.name, floats)
-    frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas()
+    frame: pd.DataFrame = pa.table(
+        [_one_column([table.column(name) for table in tables]) for name in wanted],
+        names=list(wanted),
+    ).to_pandas()
     return frame
+
+
+def _one_column(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
+    """Columns of files that wrote the same kind of values as other types, as one."""
+    if pa.types.is_decimal(columns[0].type):
+        return pa.chunked_array([pa.array(numbers(column)) for column in columns])
+    if len({column.type for column in columns}) > 1:
+        # Categories in one file and text in another are text.
+        columns = [
+            column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+            for column in columns
+        ]
+    alone = [pa.table([column], names=["one"]) for column in columns]
+    return pa.concat_tables(alone, promote_options="permissive").column(0)
 
 
 def has_more_than(source: RowSource, rows: int) -> bool:

@@ -31,7 +31,7 @@ import pyarrow as pa
 
 from hitl_audit.errors import InputError
 
-__all__ = ["check_schema", "id_texts", "kind_of", "normal_frame"]
+__all__ = ["check_schema", "id_texts", "kind_of", "normal_frame", "numbers"]
 
 ACCEPTED = "numbers, booleans, text, categories, dates, moments, times of day"
 Values = npt.NDArray[Any]
@@ -127,6 +127,11 @@ def id_texts(batch: pa.RecordBatch | pa.Table, column: str) -> Values:
     return _objects([None if isinstance(t, float) else str(t) for t in texts])
 
 
+def numbers(column: pa.Array | pa.ChunkedArray) -> Values:
+    """A column of numbers as ``float64``; what is missing is NaN."""
+    return _numbers(_plain(column))
+
+
 def _number_text(value: float | Decimal) -> str:
     if abs(value) == np.inf:
         return str(value)
@@ -179,14 +184,20 @@ def _values(column: pa.Array | pa.ChunkedArray) -> Values:
         return _with_nan(values, array) if array.null_count else values.astype(np.bool_)
     if kind == "moment":
         return _moments(array)
-    if pa.types.is_string_view(array.type):
-        array = array.cast(pa.large_string())
+    return _texts(array.cast(pa.large_string()) if pa.types.is_string_view(array.type) else array)
+
+
+def _texts(array: pa.Array) -> Values:
+    first = array.slice(0, 1000)
+    if 4 * len(first.unique()) < len(first):
+        # Few words, often: one object of Python for each of them, instead of one per row.
+        return _by_code(array.dictionary_encode())
     return _with_nan(array.to_numpy(zero_copy_only=False), array)
 
 
 def _by_code(column: pa.DictionaryArray) -> Values:
     """Each distinct value once, looked up by its code."""
-    levels = _values(column.dictionary)
+    levels = _values(column.dictionary)  # of values that differ, so not through here again
     if not column.null_count and len(levels):
         found: Values = levels[column.indices.to_numpy()]
         return found

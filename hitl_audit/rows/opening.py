@@ -39,7 +39,12 @@ _WILD = ("*", "?", "[")
 
 
 def open_rows(
-    source: Any, *, folder: str | Path = ".", field: str = "data.path", query: str = ""
+    source: Any,
+    *,
+    folder: str | Path = ".",
+    field: str = "data.path",
+    query: str = "",
+    given: str = "",
 ) -> RowSource:
     """Open rows without reading them into memory.
 
@@ -55,6 +60,7 @@ def open_rows(
         folder: where relative paths start: the plan's folder.
         field: the plan's key, for error messages.
         query: the query, if ``source`` is the URL of a database alone.
+        given: how to speak of ``source`` if it is no table at all.
 
     Raises:
         InputError: nothing there, not a table, or refused by what reads it.
@@ -63,9 +69,9 @@ def open_rows(
     folder = Path(folder)
     if isinstance(source, str):
         return _written(source.strip(), folder, field, query)
-    return (
-        _files(str(source), folder, field) if isinstance(source, Path) else _object(source, field)
-    )
+    if isinstance(source, Path):
+        return _files(str(source), folder, field)
+    return _object(source, field, given)
 
 
 def _written(text: str, folder: Path, field: str, query: str) -> RowSource:
@@ -77,9 +83,8 @@ def _written(text: str, folder: Path, field: str, query: str) -> RowSource:
     if is_import(text):
         found = import_object(text, field, folder)
         made = found() if callable(found) else found
-        if isinstance(made, str | Path):
-            return open_rows(made, folder=folder, field=field)
-        return _object(made, field, f'{field} is "{text}", which gave a {type(made).__name__}')
+        given = f'{field} is "{text}", which gave a {type(made).__name__}'
+        return open_rows(made, folder=folder, field=field, given=given)
     if "://" in text:
         raise InputError(
             f'{field} is "{text}"; of addresses, only {", ".join(DATABASES)} are accepted. '
@@ -88,13 +93,13 @@ def _written(text: str, folder: Path, field: str, query: str) -> RowSource:
     return _files(text, folder, field)
 
 
-def _object(found: Any, field: str, place: str = "") -> RowSource:
+def _object(found: Any, field: str, given: str) -> RowSource:
     import pandas as pd
 
     kind = type(found)
     library = kind.__module__.partition(".")[0].lstrip("_")
     if library == "narwhals" and hasattr(found, "to_native"):
-        return _object(found.to_native(), field, place)
+        return _object(found.to_native(), field, given)
     known: Callable[..., RowSource] | None = None
     if isinstance(found, pd.DataFrame):
         known = pandas_table
@@ -114,8 +119,8 @@ def _object(found: Any, field: str, place: str = "") -> RowSource:
         return known(found, field=field)
     other = narwhals_frame(found, field=field)
     if other is None:
-        place = place or f"{field} is a {kind.__name__}"
-        raise InputError(f"{place}; expected a DataFrame or another table: {_OBJECTS}")
+        given = given or f"{field} is a {kind.__name__}"
+        raise InputError(f"{given}; expected a DataFrame or another table: {_OBJECTS}")
     return other
 
 
