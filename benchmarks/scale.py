@@ -8,8 +8,8 @@ that is removed at the end; 100 million take about 4 GB of disk. Every line is a
 own. Its seconds are those of the pass itself: reading, scoring, counting, hashing, sampling
 (or explaining) and merging, without imports and without loading the model. ``CPU`` are the
 seconds of the process and its workers; where other programs run, they say more than those on
-the clock. Memory is the largest resident memory of the process and its workers together,
-sampled every 50 ms; pages that they share count in each.
+the clock. Memory is the most that the process and its workers had together, sampled every
+50 ms: proportional set size (each page once, however many share it), on Linux alone.
 
 The plain script is what a notebook does: pandas.read_parquet, predict_proba, Fairlearn's
 MetricFrame; and shap's TreeExplainer with 100 background rows, on as many rows as it does in
@@ -170,8 +170,7 @@ def count(folder: Path, rows: int, workers: int) -> dict[str, Any]:
 def explain(folder: Path, rows: int, workers: int) -> dict[str, Any]:
     """SHAP values of all rows, added up by group, with a sample for the beeswarm."""
     from hitl_audit.engine import LocalEngine
-    from hitl_audit.explanations.attribution_pass import attribution_pass
-    from hitl_audit.explanations.attribution_sums import AttributionSums
+    from hitl_audit.explanations.attribution_pass import attribution_pass, measure_attributions
     from hitl_audit.rows import open_rows
 
     over = attribution_pass(
@@ -181,8 +180,8 @@ def explain(folder: Path, rows: int, workers: int) -> dict[str, Any]:
 
     def work() -> str:
         source = open_rows(str(folder / f"rows-{rows}" / "*.parquet"))
-        parts = source.parts(over.columns, rows_per_part=min(100_000, -(-rows // 16)))
-        found = LocalEngine(workers).map_merge(over, parts, over.zero, AttributionSums.merge)
+        size = min(100_000, -(-rows // 16))
+        found = measure_attributions(over, source, engine=LocalEngine(workers), rows_per_part=size)
         found.frame()
         return found.digest
 
@@ -276,8 +275,9 @@ def measured(cell: str, folder: Path, rows: int = 0, workers: int = 1) -> dict[s
     import psutil
 
     told = [sys.executable, "-W", "ignore", __file__, "--cell", cell, str(folder)]
+    errors = (folder / "errors.txt").open("w+")  # shap's progress bar, or why it failed
     process = subprocess.Popen(
-        [*told, "--at", str(rows), str(workers)], stdout=subprocess.PIPE, text=True
+        [*told, "--at", str(rows), str(workers)], stdout=subprocess.PIPE, stderr=errors, text=True
     )
     watched, most = psutil.Process(process.pid), 0
     while process.poll() is None:
@@ -289,8 +289,10 @@ def measured(cell: str, folder: Path, rows: int = 0, workers: int = 1) -> dict[s
         time.sleep(0.05)
     assert process.stdout is not None
     said = process.stdout.read()
-    if process.returncode:
-        raise SystemExit(f"{cell} of {rows:,} rows failed")
+    with errors:
+        if process.returncode:
+            errors.seek(0)
+            raise SystemExit(f"{cell} of {rows:,} rows failed:\n{errors.read()[-2000:]}")
     found: dict[str, Any] = json.loads(said.splitlines()[-1])
     return found | {"memory": most / 2**20}
 
@@ -299,8 +301,8 @@ def _resident(process: Any) -> int:
     import psutil
 
     try:
-        return int(process.memory_info().rss)
-    except psutil.NoSuchProcess:
+        return int(process.memory_full_info().pss)
+    except psutil.Error:  # it has just ended
         return 0
 
 

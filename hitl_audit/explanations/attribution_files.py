@@ -32,17 +32,20 @@ class PartWriter:
     in hexadecimal digits), ``output`` and one of each feature's attributions; a row whose
     output is not finite has none. It appears as a whole or not at all, under a name that
     says which part of which pass it is of: a part that is done again writes the same
-    files again, and no others.
+    files again, and no others. Where a part has no key, two tries may read its rows in two
+    orders; then the content is in the name too, and what a lost try wrote is not in the
+    manifest.
 
     Args:
         folder: where; it must exist.
-        place: digest of the pass and the part.
+        of: the key of the pass, and the name and key of the part. The name is in it
+            because two parts may hold the same bytes.
         features: names of the attributions.
     """
 
-    def __init__(self, folder: str, place: str, features: Sequence[str]) -> None:
+    def __init__(self, folder: str, of: tuple[str, str, str], features: Sequence[str]) -> None:
         self._folder = Path(folder)
-        self._place = place
+        self._of = of
         self._names = ("row", "output", *features)
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
@@ -76,10 +79,12 @@ class PartWriter:
         """
         if not self._rows:
             return
-        name = f"{_hex(digest([self._place, len(self.files)]))}.parquet"
         buffer = BytesIO()
         pq.write_table(pa.Table.from_batches(self._waiting), buffer)
         data = buffer.getvalue()
+        content = "" if self._of[2] else digest_bytes(data)
+        told = digest([*self._of, len(self.files), content])
+        name = f"{told.partition(':')[2][:40]}.parquet"
         write_atomically(self._folder / name, data)
         self.files.append(AttributionFile(name, self._rows, len(data)))
         self._waiting, self._rows = [], 0
@@ -123,15 +128,3 @@ def write_manifest(folder: str | Path, sums: AttributionSums) -> Path:
             }
         ),
     )
-
-
-def place_of(pass_key: str, part_name: str, part_key: str) -> str:
-    """What says which part of which pass a file is of.
-
-    The name is in it because two parts may hold the same bytes.
-    """
-    return digest_bytes(canonical_bytes([pass_key, part_name, part_key]))
-
-
-def _hex(text: str) -> str:
-    return text.partition(":")[2][:40]

@@ -14,7 +14,7 @@ import pandas as pd
 
 from hitl_audit.canonical import digest
 from hitl_audit.errors import ExplanationError, InputError
-from hitl_audit.explanations.attribution_files import PartWriter, place_of
+from hitl_audit.explanations.attribution_files import PartWriter, write_manifest
 from hitl_audit.explanations.attribution_sums import (
     AttributionSums,
     Explained,
@@ -35,12 +35,12 @@ from hitl_audit.population.batch import Levels, read_batch
 from hitl_audit.population.content import row_digests
 from hitl_audit.population.part_counts import GroupNames
 from hitl_audit.population.row_sample import sample_rows
-from hitl_audit.rows import Part, id_texts
+from hitl_audit.rows import ROWS_PER_PART, Part, RowSource, id_texts
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["AttributionPass", "attribution_pass"]
+__all__ = ["AttributionPass", "attribution_pass", "measure_attributions"]
 
 FloatArray = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
@@ -131,8 +131,8 @@ class AttributionPass:
         total = self.zero
         writer = None
         if self.folder:
-            place = place_of(self.key or digest(self.about), part.name, part.key)
-            writer = PartWriter(self.folder, place, self.about.features)
+            of = (self.key or digest(self.about), part.name, part.key)
+            writer = PartWriter(self.folder, of, self.about.features)
         # One thread of BLAS: several divide the rows among them, each with edges of its own.
         with threadpool_limits(1, user_api="blas"):
             for batch in _joined(part.batches(self.columns)):
@@ -300,6 +300,36 @@ def attribution_pass(
     )
     _remember(made, explainer)
     return made
+
+
+def measure_attributions(
+    over: AttributionPass,
+    source: RowSource,
+    *,
+    engine: Any,
+    rows_per_part: int = ROWS_PER_PART,
+    **options: Any,
+) -> AttributionSums:
+    """Take all rows through the pass, on an engine; the list of files is written last.
+
+    Args:
+        over: the pass.
+        source: the rows.
+        engine: where the work runs (:class:`hitl_audit.engine.Engine`).
+        rows_per_part: how the rows are divided; it changes no result.
+        options: ``progress`` and ``kept`` of the engine.
+
+    Raises:
+        InputError: the rows lack a column, or files of attributions are missing.
+        EngineError: a part cannot be finished; the message names it.
+    """
+    parts = source.parts(over.columns, rows_per_part=rows_per_part)
+    found: AttributionSums = engine.map_merge(
+        over, parts, over.zero, AttributionSums.merge, **options
+    )
+    if over.folder:
+        write_manifest(over.folder, found)
+    return found
 
 
 # One explainer per process: the last one used. A model is not copied for it, and a

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import reduce
 from itertools import pairwise
@@ -30,15 +30,20 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from hitl_audit.engine import LocalEngine
+from hitl_audit.engine import LocalEngine, PartStore
 from hitl_audit.errors import EngineError, ExplanationError, InputError
 from hitl_audit.explanations.attribution_files import write_manifest
-from hitl_audit.explanations.attribution_pass import AttributionPass, attribution_pass
+from hitl_audit.explanations.attribution_pass import (
+    AttributionPass,
+    attribution_pass,
+    measure_attributions,
+)
 from hitl_audit.explanations.attribution_sums import AttributionSums
 from hitl_audit.explanations.explain import explain
 from hitl_audit.explanations.fixed_point import exact_sums, membership
 from hitl_audit.explanations.group_sums import GroupSums, sums_by_group
 from hitl_audit.explanations.uniform_columns import fitted_to, uniform_columns
+from hitl_audit.rows import open_rows
 
 N = 700
 FEATURES = ["income", "debt", "region", "owner"]
@@ -209,7 +214,7 @@ def test_a_sample_by_content_is_the_first_of_the_scored_sample(
 
 @pytest.fixture(scope="module")
 def passes(people: pd.DataFrame, fitted: dict[str, Any]) -> dict[str, tuple[AttributionPass, str]]:
-    found = {}
+    found: dict[str, tuple[AttributionPass, str]] = {}
     for name in MODELS:
         work = a_pass(fitted[name], people, **MODELS[name][1])
         found[name] = (work, summed(work, cut(people, [])).digest)
@@ -330,12 +335,30 @@ def test_differences_are_welchs(people: pd.DataFrame, fitted: dict[str, Any]) ->
 
 
 def test_worker_processes_give_the_same_bits(
-    people: pd.DataFrame, passes: dict[str, tuple[AttributionPass, str]]
+    people: pd.DataFrame, fitted: dict[str, Any], tmp_path: Path
 ) -> None:
-    work, expected = passes["forest"]
-    parts = cut(people, [200, 400, 600])
-    found = LocalEngine(2).map_merge(work, parts, work.zero, AttributionSums.merge)
-    assert found.digest == expected
+    people.to_parquet(tmp_path / "people.parquet", row_group_size=200)
+    (tmp_path / "kept").mkdir()
+    work = a_pass(fitted["forest"], people, folder=str(tmp_path / "kept"))
+    expected = summed(a_pass(fitted["forest"], people), cut(people, []))
+    found = measure_attributions(
+        work,
+        open_rows(str(tmp_path / "people.parquet")),
+        engine=LocalEngine(2),
+        rows_per_part=200,
+        kept=PartStore(tmp_path / "store"),
+    )
+    assert found.digest == expected.digest
+    assert len(rows_of(tmp_path / "kept")) == N
+    # Everything was kept: a second run reads it, and names the same files.
+    again = measure_attributions(
+        work,
+        open_rows(str(tmp_path / "people.parquet")),
+        engine=LocalEngine(1),
+        rows_per_part=200,
+        kept=PartStore(tmp_path / "store"),
+    )
+    assert (again.digest, again.files) == (found.digest, found.files)
 
 
 def test_a_pass_can_be_pickled_and_keeps_its_key(
@@ -372,7 +395,7 @@ def test_the_key_tells_models_settings_and_backgrounds_apart(
 def rows_of(folder: Path) -> pd.DataFrame:
     manifest = json.loads((folder / "attributions.json").read_text())
     tables = [pq.read_table(folder / file["name"]) for file in manifest["files"]]
-    return pa.concat_tables(tables).to_pandas().set_index("row")
+    return pd.DataFrame(pa.concat_tables(tables).to_pandas()).set_index("row")
 
 
 def test_files_have_every_row_once_also_after_retries(
@@ -406,6 +429,18 @@ def test_equal_parts_have_files_of_their_own(
     found = summed(a_pass(fitted["HGB"], people, folder=str(tmp_path)), parts)
     write_manifest(tmp_path, found)
     assert len(rows_of(tmp_path)) == found.rows == 60
+
+
+def test_a_part_without_a_key_may_come_in_another_order_when_it_is_retried(
+    people: pd.DataFrame, fitted: dict[str, Any], tmp_path: Path
+) -> None:
+    work = a_pass(fitted["HGB"], people, id="id", folder=str(tmp_path))
+    rows = people.iloc[:50]
+    lost, accepted = (work(replace(cut(order, [])[0], key="")) for order in (rows, rows.iloc[::-1]))
+    assert lost.digest == accepted.digest
+    assert lost.files != accepted.files
+    write_manifest(tmp_path, accepted)
+    assert sorted(rows_of(tmp_path).index) == sorted(rows["id"])
 
 
 def test_no_manifest_where_files_or_rows_are_missing(
