@@ -106,6 +106,8 @@ NEIGHBOURS = {
     ("findings", "intervals"),
     # What a what-if shows are the audit's own explanations of an edited row.
     ("what_if", "explanations"),
+    # Explained rows are sampled as scored ones are.
+    ("explanations", "population"),
     ("imported", "errors"),
     ("loading", "rows"),
     ("loading", "onnx_model"),
