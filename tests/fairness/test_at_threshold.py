@@ -18,7 +18,7 @@ def people(rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray, np.ndarr
     who = pd.DataFrame(
         {
             "race": rng.choice(["a", "b", "c"], rows, p=[0.6, 0.3, 0.1]),
-            "sex": rng.choice(["f", "m", None], rows, p=[0.45, 0.5, 0.05]),
+            "sex": rng.choice(np.array(["f", "m", None], dtype=object), rows, p=[0.45, 0.5, 0.05]),
         }
     )
     scores = (rng.random(rows) * 20).round() / 20  # many ties
