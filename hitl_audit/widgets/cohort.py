@@ -18,6 +18,7 @@ import pandas as pd
 import traitlets
 
 from hitl_audit.errors import InputError
+from hitl_audit.inputs import AuditInputs
 
 __all__ = ["Cohort"]
 
@@ -54,6 +55,15 @@ class Cohort(traitlets.HasTraits):
         self._table = table
         self._choosing = False
         self.min_group = min_group
+
+    @classmethod
+    def of(cls, inputs: AuditInputs, *, min_group: int = 30) -> Cohort:
+        """Of the cases of an audit: inputs, sensitive attributes, outcome, score and decision."""
+        beside: dict[str, Any] = {str(name): inputs.sensitive[name] for name in inputs.sensitive}
+        beside |= {"y_true": inputs.y_true, "y_score": inputs.y_score, "y_pred": inputs.y_pred}
+        known = set(map(str, inputs.X.columns))
+        new = {name: column for name, column in beside.items() if name not in known}
+        return cls(inputs.X.assign(**new), min_group=min_group)
 
     @property
     def chosen(self) -> bool:

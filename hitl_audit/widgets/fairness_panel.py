@@ -13,7 +13,7 @@ from hitl_audit.widgets.fairness_setting import FairnessSetting
 from hitl_audit.widgets.sources import css_of, esm_of
 from hitl_audit.widgets.what_if_desk import FromAnyThread, in_thread
 
-__all__ = ["FairnessPanel"]
+__all__ = ["FairnessPanel", "FairnessSetting"]
 
 
 class FairnessPanel(anywidget.AnyWidget):

@@ -94,9 +94,7 @@ def measured(
     thresholds = tried(everybody)
     counts, planned = everybody.counts(thresholds), everybody.counts(setting.threshold)
     rates, pairs, notes = measured_by(counts, place.by, place.metric, **settings)
-    before = rates_of(
-        planned.by(place.by), [place.metric], setting.confidence, setting.min_group
-    )
+    before = rates_of(planned.by(place.by), [place.metric], setting.confidence, setting.min_group)
     moved = np.subtract(everybody.below(setting.threshold), everybody.below(thresholds))
     cohort_rates: list[GroupRate] = []
     cohort_pairs: list[Comparison] = []
