@@ -54,6 +54,8 @@ class Cohort(traitlets.HasTraits):
             raise InputError(f"the table has the case id {twice!r} twice; expected unique case ids")
         self._table = table
         self._choosing = False
+        # The ids whose rows are known, and those rows: to look up a million ids takes a while.
+        self._known = (self.case_ids, np.zeros(len(table), dtype=bool))
         self.min_group = min_group
 
     @classmethod
@@ -80,7 +82,11 @@ class Cohort(traitlets.HasTraits):
         """(rows of the table,) which rows are in it; all of them while nothing is chosen."""
         if not self.chosen:
             return np.ones(len(self._table), dtype=bool)
-        return np.asarray(self._table.index.isin(list(self.case_ids)), dtype=bool)
+        ids, inside = self._known
+        if ids is not self.case_ids:  # set by hand
+            inside = np.asarray(self._table.index.isin(list(self.case_ids)), dtype=bool)
+            self._known = (self.case_ids, inside)
+        return inside.copy()
 
     def __len__(self) -> int:
         return len(self.case_ids) if self.chosen else len(self._table)
@@ -108,11 +114,13 @@ class Cohort(traitlets.HasTraits):
             raise InputError("the cohort has no name; expected a few words")
         places = self._places(case_ids)
         ids = tuple(self._table.index.to_numpy()[places].tolist())
-        self._set(name.strip(), tuple(map(str, conditions)), ids, note)
+        inside = np.zeros(len(self._table), dtype=bool)
+        inside[places] = True
+        self._set(name.strip(), tuple(map(str, conditions)), ids, note, inside)
 
     def clear(self) -> None:
         """Everybody again."""
-        self._set("", (), (), "")
+        self._set("", (), (), "", np.zeros(len(self._table), dtype=bool))
 
     def frame(self) -> pd.DataFrame:
         """What is known of its cases, one row each; a copy."""
@@ -137,7 +145,14 @@ class Cohort(traitlets.HasTraits):
             )
         return np.unique(places)
 
-    def _set(self, name: str, conditions: tuple[str, ...], ids: tuple[Any, ...], note: str) -> None:
+    def _set(
+        self,
+        name: str,
+        conditions: tuple[str, ...],
+        ids: tuple[Any, ...],
+        note: str,
+        inside: npt.NDArray[np.bool_],
+    ) -> None:
         now = (self.name, self.conditions, self.case_ids, self.note)
         if now == (name, conditions, ids, note):
             return
@@ -146,6 +161,7 @@ class Cohort(traitlets.HasTraits):
             self.name, self.conditions, self.case_ids, self.note = name, conditions, ids, note
         finally:
             self._choosing = False
+        self._known = (self.case_ids, inside)
         self.revision += 1
 
     @traitlets.observe("name", "conditions", "case_ids", "note")

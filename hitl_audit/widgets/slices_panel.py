@@ -15,11 +15,6 @@ from hitl_audit.widgets.what_if_desk import FromAnyThread
 
 __all__ = ["SlicesPanel", "SlicesSetting"]
 
-NOTE = (
-    "Found by searching half of these cases for errors: their error rate flatters the finding. "
-    "The slices panel shows what the other half says."
-)
-
 
 class SlicesPanel(anywidget.AnyWidget):
     """Slices and a tree of errors; choosing one makes it the cohort of all views.
@@ -91,7 +86,7 @@ class SlicesPanel(anywidget.AnyWidget):
             else:
                 members = setting.members(one)
                 self.cohort.choose(
-                    " and ".join(conditions), members, conditions=conditions, note=NOTE
+                    " and ".join(conditions), members, conditions=conditions, note=setting.note(one)
                 )
                 self._chosen = str(id)
         finally:

@@ -97,6 +97,19 @@ class SlicesSetting:
             decisions=(plan.audit.favorable_label, plan.audit.unfavorable_label),
         )
 
+    def note(self, one: ErrorSlice | Branch) -> str:
+        """What a reader must know of a cohort that was found by looking for errors."""
+        measured = one if isinstance(one, ErrorSlice) else one.node
+        half = f"{_value(measured.value, self.found)} (n = {measured.n:,})"
+        if measured.low is not None and measured.high is not None:
+            span = f"{_value(measured.low, self.found)} to {_value(measured.high, self.found)}"
+            half = f"{_value(measured.value, self.found)} ({span}, n = {measured.n:,})"
+        status = f", {one.status}" if isinstance(one, ErrorSlice) else ""
+        return (
+            "Found by searching half of the cases for errors, which flatters the finding; in the "
+            f"other half the {self.found.kind} is {half}{status}."
+        )
+
     @staticmethod
     def conditions(one: ErrorSlice | Branch) -> tuple[str, ...]:
         """What a case must meet, in words."""
@@ -172,7 +185,7 @@ def _slice_row(one: ErrorSlice, found: ErrorSlices, axis: Axis, min_group: int) 
     return row | {
         "id": one.id,
         "group": one.words,
-        "p": _p(one.p_adjusted),
+        "p": "" if row["small"] else _p(one.p_adjusted),
         "chip": {"status": status, "mark": mark, "words": words},
     }
 
@@ -206,7 +219,7 @@ def _tree_rows(setting: SlicesSetting, axis: Axis, min_group: int) -> list[dict[
                     "of": len(level),
                     "leaf": node.leaf,
                     "group": node.condition or "All cases",
-                    "p": _p(adjusted.get(node.id)),
+                    "p": "" if row["small"] else _p(adjusted.get(node.id)),
                     "chip": small if row["small"] else None,
                 }
             )

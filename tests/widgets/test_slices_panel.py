@@ -14,7 +14,7 @@ from hitl_audit.error_slices import error_branches, find_error_slices
 from hitl_audit.errors import InputError
 from hitl_audit.findings import percent
 from hitl_audit.widgets.cohort import Cohort
-from hitl_audit.widgets.slices_panel import NOTE, SlicesPanel
+from hitl_audit.widgets.slices_panel import SlicesPanel
 from hitl_audit.widgets.slices_words import SlicesSetting
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -108,7 +108,7 @@ def test_slices_and_tree_are_those_that_were_found(panel: Said, about: SlicesSet
         assert not row["parent"] or row["parent"] in read  # parents are read first
         assert row["words"] == percent(node.value)
         p = tested.get(row["id"])
-        expected = "" if p is None else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+        expected = "" if p is None or row["small"] else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
         assert row["p"].removeprefix("adjusted ") == expected
         read.append(row["id"])
     assert answer["shown"]["name"] == ""
@@ -124,7 +124,9 @@ def test_a_slice_that_is_clicked_is_the_cohort(panel: Said, about: SlicesSetting
     members = one.holds(about.table)
     assert (panel.cohort.members == members).all()
     assert panel.cohort.conditions == tuple(c.words for c in one.conditions)
-    assert panel.cohort.note == shown["note"] == NOTE
+    half = f"{percent(one.value)} ({percent(one.low)} to {percent(one.high)}, n = {one.n:,})"
+    assert panel.cohort.note == shown["note"]
+    assert shown["note"].endswith(f"in the other half the error rate is {half}, {one.status}.")
     assert len(panel.cohort.frame()) == members.sum()
     assert shown["chosen"] == one.id
     wrong = about.y_true != about.y_pred
