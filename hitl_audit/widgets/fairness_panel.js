@@ -166,6 +166,7 @@ function render({ model, el }) {
     if (c) {
       nodes.comparedTitle.textContent = c.title;
       intervals(nodes.compared, c, { what: c.title, equal: c.equal, cohort });
+      nodes.promises.toggleAttribute("data-stale", trying); // its sentences wait for the hand to rest
       if (!trying) nodes.promises.replaceChildren(
         ...(c.words.length ? c.words.map((words) => h("p", {}, words))
           : [h("p", { class: "hj-muted" }, "The plan promises nothing about this.")]),

@@ -1,5 +1,6 @@
-// A page and its kernel: one message is in flight; while it is, a newer try
-// replaces the one that waits. An answer that nobody asked for is painted, too.
+// A page and its kernel: one message is in flight; while it is, a newer message
+// of its kind replaces the one that waits, and any replaces a try. An answer
+// that nobody asked for is painted, too.
 
 function linked({ model, kind, busy, lost, receive }) {
   const SLOW = 400;
@@ -39,8 +40,10 @@ function linked({ model, kind, busy, lost, receive }) {
   model.on("msg:custom", hear);
   return {
     ask(message) {
-      waiting = waiting.filter((m) => m.act !== "try");
-      waiting.push(message);
+      const alike = (m) => m.act === message.act && m.group === message.group;
+      const before = waiting.find(alike);
+      waiting = waiting.filter((m) => m.act !== "try" && !alike(m));
+      waiting.push({ ...before, ...message });
       pump();
     },
     get pending() { return waiting.length > 0; },

@@ -181,7 +181,7 @@ function render({ model, el }) {
   const root = h("section", { class: "hitl-judge hs-panel", "aria-label": "Where the model errs", "data-lm-suppress-shortcuts": "true" },
     h("header", { class: "hj-header" }, h("h2", {}, "Where the model errs"), nodes.busy, nodes.summary),
     nodes.alert, nodes.live,
-    h("div", { class: "hj-columns hs-columns" }, h("div", { class: "hj-side" }, slices, nodes.treeCard), chosen), nodes.strip);
+    h("div", { class: "hs-columns" }, h("div", { class: "hs-left" }, slices, nodes.treeCard), chosen), nodes.strip);
   root.addEventListener("keydown", (event) => event.stopPropagation()); // JupyterLab would take the keys for itself
   el.append(root);
   const loose = keepInSight(chosen);
