@@ -59,6 +59,7 @@ from hitl_audit.what_if_setup import check_what_if, fact_groups, prepare_what_if
 if TYPE_CHECKING:
     from hitl_audit.widgets.adjudicate import AdjudicateWidget
     from hitl_audit.widgets.judge import JudgeWidget
+    from hitl_audit.widgets.oversight_panel import OversightPanel
     from hitl_audit.widgets.trials import Trials
     from hitl_audit.widgets.what_if_panel import WhatIfPanel
 
@@ -562,6 +563,14 @@ class Audit:
             record_once(self.ledger(), due)
             events = self._events()
         return register_of(events, self._now(), plan_digest=digests[0], model_digest=digests[1])
+
+    def oversight_panel(self) -> OversightPanel:
+        """:meth:`oversight` and the escalations as a panel that follows the ledger, live."""
+        from hitl_audit.widgets.oversight_panel import OversightPanel, OversightWatch
+
+        kept, model = partial(kept_ledger, self.ledger_path), self.inputs.model.digest
+        about = (kept, self.results.sample, self.review_facts(), self.plan)
+        return OversightPanel(OversightWatch(*about, model_digest=model, now=self._now))
 
     def resolve(
         self, escalation_id: str, *, outcome: str, rationale: str, reviewer: str, role: str

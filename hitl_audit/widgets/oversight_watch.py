@@ -61,7 +61,7 @@ class OversightWatch:
             LedgerError: the ledger cannot be read.
         """
         grew = self._read()
-        if not grew and self._seen is not None and not self._deadline_passed():
+        if not grew and self._seen is not None and not self._deadline_passed(self._seen):
             return None
         self._seen = self._summed_up()
         return self._seen
@@ -88,12 +88,11 @@ class OversightWatch:
         self._seq = new[-1].seq if new else self._seq
         return bool(new) or not self._events
 
-    def _deadline_passed(self) -> bool:
+    def _deadline_passed(self, seen: Seen) -> bool:
         moment = utc_text(self._now())
-        assert self._seen is not None
         return any(
-            item.status == "open" and item.deadline and item.deadline < moment
-            for item in self._seen.record.escalations.items
+            item.status == "open" and bool(item.deadline) and item.deadline < moment
+            for item in seen.record.escalations.items
         )
 
     def _summed_up(self) -> Seen:

@@ -76,7 +76,9 @@ def _progress(oversight: Oversight, work: Work, plan: AuditPlan) -> dict[str, An
         if kpi.topic == "flow" and kpi.measure in ("backlog", "backlog overdue"):
             tiles.append(_counted(kpi))
     if not tiles:  # nobody has answered: then the queue is all there is
-        tiles.append(["Left in the queue", str(oversight.sampled - oversight.judged), "drawn cases"])
+        tiles.append(
+            ["Left in the queue", str(oversight.sampled - oversight.judged), "drawn cases"]
+        )
     differ = f"of {oversight.judged} judged"
     if cases.settled:
         differ += f"; a third person decided on {cases.settled}"
@@ -172,7 +174,7 @@ def _estimate(
         "value": f"{tell(value)}{unit}" if known else "",
         "interval": between(low, high) if low is not None else "",
         "status": "" if known else status,
-        "words": sentence(words) if words else "",
+        "words": words,
         "at": [value, low, high] if known else None,
     }
 
@@ -187,7 +189,7 @@ def _line(kpi: Kpi, name: str, *, words: str = "") -> dict[str, Any]:
         kpi.low,
         kpi.high,
         _lacking(kpi),
-        words=words,
+        words=sentence(words) if words else "",
     )
 
 
@@ -198,11 +200,10 @@ def _lacking(kpi: Kpi) -> str:
 
 
 def _difference(kpi: Kpi, name: str, *, words: str = "") -> dict[str, Any]:
-    said = words
+    said = [sentence(words)] if words else []
     if kpi.p_value is not None:
-        adjusted = "" if kpi.p_adjusted is None else f", adjusted {p_words(kpi.p_adjusted)}"
-        said = f"{said} " if said else ""
-        said += f"p {p_words(kpi.p_value)}{adjusted}"
+        adjusted = "" if kpi.p_adjusted is None else f", {p_words(kpi.p_adjusted)} adjusted"
+        said.append(f"p = {p_words(kpi.p_value)}{adjusted}".replace("= <", "<"))
     return _estimate(
         name,
         f"{kpi.n:,} {kpi.unit}",
@@ -210,11 +211,16 @@ def _difference(kpi: Kpi, name: str, *, words: str = "") -> dict[str, Any]:
         kpi.low,
         kpi.high,
         _lacking(kpi),
-        tell=in_points,
-        between=lambda low, high: interval(low, high, points=True),
-        words=said,
+        tell=_signed_points,
+        between=lambda low, high: f"{_signed_points(low)} to {_signed_points(high)}",
+        words=" ".join(said),
         unit=" points",
     )
+
+
+def _signed_points(value: float | None) -> str:
+    words = in_points(value)
+    return f"+{words}" if value is not None and value > 0 and words.strip("0.") else words
 
 
 def _agreement(oversight: Oversight) -> dict[str, Any]:
@@ -226,7 +232,7 @@ def _agreement(oversight: Oversight) -> dict[str, Any]:
             share.low,
             share.high,
             share.status,
-            words=words,
+            words=sentence(words),
         )
         for name, share, words in (
             ("With the model", oversight.agreement, "every reviewer agrees with the model"),
@@ -280,7 +286,7 @@ def _coefficient(one: Coefficient) -> dict[str, Any]:
         one.status,
         tell=lambda value: number(value, 2),
         between=lambda low, high: f"{number(low, 2)} to {number(high, 2)}",
-        words=one.reading,
+        words=sentence(one.reading),
     )
 
 
@@ -306,7 +312,7 @@ def _overrides(oversight: Oversight, plan: AuditPlan) -> list[dict[str, Any]]:
             line = _line(kpi, _group(kpi.group, plan) or "All judged cases")
             drawn = covered.get(kpi.group)
             if drawn is not None and drawn.count is not None:
-                line["n"] += f"; {drawn.count:,} of {drawn.n:,} drawn are judged"
+                line["n"] += f"; {drawn.count:,} of {drawn.n:,} drawn judged"
             lines.append(line)
         gaps = [
             _difference(k, _group(k.group, plan))
@@ -316,7 +322,9 @@ def _overrides(oversight: Oversight, plan: AuditPlan) -> list[dict[str, Any]]:
         weighted = any(k.weighted for k in kpis)
         notes = [sentence(kpis[0].words)]
         if weighted:
-            notes.append("Cases had different chances to be drawn: each counts one over its chance.")
+            notes.append(
+                "Cases had different chances to be drawn: each counts one over its chance."
+            )
         found.append({"name": name, "lines": lines, "gaps": gaps, "notes": notes})
     return found
 
@@ -328,14 +336,16 @@ def _group(group: str, plan: AuditPlan) -> str:
 
 def _use(oversight: Oversight) -> dict[str, Any]:
     """What people made of the model's answer, and what they added."""
-    named = {k.measure: k for k in oversight.kpis if k.topic in ("reliance", "effect") and not k.group}
+    named = {
+        k.measure: k for k in oversight.kpis if k.topic in ("reliance", "effect") and not k.group
+    }
     reliance = [
         _line(named[measure], measure[:1].upper() + measure[1:], words=named[measure].words)
         for measure in _RELIANCE
         if measure in named
     ]
     effect = [
-        _difference(named[measure], name, words=f"{named[measure].words} ".strip())
+        _difference(named[measure], name, words=named[measure].words)
         for measure, name in _EFFECT.items()
         if measure in named
     ]

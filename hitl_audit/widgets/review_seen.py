@@ -149,13 +149,12 @@ def work_of(
     )
 
 
-def _words(event: Event, alias: dict[str, str]) -> str:
+def _words(event: Judgment | Adjudication | Withdrawal, alias: dict[str, str]) -> str:
     """What was done, never what was answered: those who still judge may be looking on."""
     if isinstance(event, Adjudication):
         return f"A third person decided on {event.case_id}"
     if isinstance(event, Withdrawal):
         return f"{_name(event.reviewer, alias)} took an answer back"
-    assert isinstance(event, Judgment)
     what = {"blind": "answered before seeing the model on", "correction": "corrected a verdict on"}
     done = what.get(event.phase, "gave a verdict on")
     return f"{_name(event.reviewer, alias)} {done} {event.case_id}"

@@ -50,7 +50,8 @@ def show(page: Page, widget: Any) -> list[dict[str, Any]]:
 
     def to_kernel(message: dict[str, Any] | None) -> Any:
         if message is None:
-            return {name: getattr(widget, name, None) for name in ("view", "case")}
+            synced = {name: getattr(widget, name) for name in widget.keys if name[0] != "_"}
+            return {n: v for n, v in synced.items() if isinstance(v, str | float | dict)}
         sent.append(message)
         answers.clear()
         before = getattr(widget, "view", None)
