@@ -58,6 +58,8 @@ from hitl_audit.what_if_setup import check_what_if, fact_groups, prepare_what_if
 
 if TYPE_CHECKING:
     from hitl_audit.widgets.adjudicate import AdjudicateWidget
+    from hitl_audit.widgets.cohort import Cohort
+    from hitl_audit.widgets.explanation_explorer import ExplanationExplorer
     from hitl_audit.widgets.judge import JudgeWidget
     from hitl_audit.widgets.oversight_panel import OversightPanel
     from hitl_audit.widgets.trials import Trials
@@ -515,6 +517,21 @@ class Audit:
         return WhatIfPanel(
             self.trials(), row, labels=(plan.favorable_label, plan.unfavorable_label)
         )
+
+    def explorer(self, *, cohort: Cohort | None = None) -> ExplanationExplorer:
+        """The explanations, from what moves the model most to single cases.
+
+        Args:
+            cohort: shared with other panels; its importances are shown beside everybody's.
+
+        Raises:
+            InputError: the plan asked for no explanation.
+        """
+        from hitl_audit.widgets.explanation_explorer import ExplanationExplorer, explored
+
+        about = explored(self.results, self.plan)
+        title = self.plan.audit.title
+        return ExplanationExplorer(about, title=title, trials=self.trials(), cohort=cohort)
 
     def simulate_reviewers(self, *, n_reviewers: int = SIMULATED_REVIEWERS) -> int:
         """Fill the ledger with judgments made by a program, for demonstrations only.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -26,6 +28,7 @@ HTML = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Review</ti
 <script type="module">
 import widget from "/widget.js";
 const heard = {};
+const toView = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
 const state = await toKernel(null);
 const model = {
   get: (name) => state[name],
@@ -34,7 +37,7 @@ const model = {
   send: async (message) => {
     for (const answer of await toKernel(message)) {
       if (answer.view) { state.view = answer.view; heard["change:view"].forEach((f) => f()); }
-      else heard["msg:custom"].forEach((f) => f(answer));
+      else heard["msg:custom"].forEach((f) => f(answer.content, answer.buffers.map(toView)));
     }
   },
 };
@@ -46,7 +49,12 @@ def show(page: Page, widget: Any) -> list[dict[str, Any]]:
     """Show the widget; the list holds every message that its page sends."""
     answers: list[dict[str, Any]] = []
     sent: list[dict[str, Any]] = []
-    widget.send = lambda content, buffers=None: answers.append(json.loads(json.dumps(content)))
+
+    def send(content: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
+        packed = [b64encode(one).decode() for one in buffers]
+        answers.append({"content": json.loads(json.dumps(content)), "buffers": packed})
+
+    widget.send = send
 
     def to_kernel(message: dict[str, Any] | None) -> Any:
         if message is None:
