@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import anywidget
@@ -90,6 +91,7 @@ class ExplanationExplorer(anywidget.AnyWidget):
         beside: Callable[[Callable[[], None]], None] = in_thread,
     ) -> None:
         self.explored = explored
+        self._leave: Callable[[], None] | None = None
         self._trials = trials
         self._cohort = cohort
         self._beside = beside
@@ -101,11 +103,13 @@ class ExplanationExplorer(anywidget.AnyWidget):
         self.on_msg(lambda _widget, content, _buffers: self.receive(content))
         if cohort is not None:
             cohort.observe(self._cohort_changed, "revision")
+            self._leave = partial(cohort.unobserve, self._cohort_changed, "revision")
 
     def close(self) -> None:
         """Leave the cohort, and the page."""
-        if self._cohort is not None:
-            self._cohort.unobserve(self._cohort_changed, "revision")
+        if self._leave is not None:
+            self._leave()
+            self._leave = None
         super().close()
 
     # ---------------------------------------------------------------- messages

@@ -20,7 +20,7 @@ from hitl_audit.explanations.explanation import Explanation
 from hitl_audit.explanations.views.feature_rows import FeatureRows, feature_rows
 from hitl_audit.review.words import bars, value_words
 
-__all__ = ["Explored", "Labels", "ORDERS"]
+__all__ = ["ORDERS", "Explored", "Labels"]
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.intp]
@@ -135,7 +135,8 @@ class Explored:
         exact = "exact" if e.exact else "approximate"
         return (
             f"{e.method.upper()} values ({e.algorithm}, {exact}) of the score for "
-            f"“{self.labels.decisions[0]}”: {n:,} cases, compared with {e.background_size:,} others."
+            f"“{self.labels.decisions[0]}”: {n:,} cases, compared with {e.background_size:,} "
+            "others."
         )
 
     # ------------------------------------------------------------- importance
@@ -161,14 +162,15 @@ class Explored:
                 table = self.explanation.global_importance(self.confidence)
         else:
             table = self.explanation.select(members).global_importance(self.confidence)
-        rows = table.set_index("feature")
+        found = {
+            str(feature): (float(mean), _known(low), _known(high))
+            for feature, mean, low, high in zip(
+                table["feature"], table["mean_abs"], table["low"], table["high"], strict=True
+            )
+        }
         names = self.explanation.feature_names
-        lines = [
-            self._importance(j, float(value), _known(low), _known(high))
-            for j in self.order
-            for value, low, high in [rows.loc[names[j], ["mean_abs", "low", "high"]]]
-        ]
-        n = int(rows["n"].iloc[0])
+        lines = [self._importance(j, *found[names[j]]) for j in self.order]
+        n = int(table["n"].iloc[0])
         return {"lines": lines, "n": n, "told": self._told(n)}
 
     def _importance(

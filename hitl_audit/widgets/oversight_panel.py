@@ -14,7 +14,7 @@ from hitl_audit.widgets.oversight_words import panel_words
 from hitl_audit.widgets.sources import css_of, esm_of
 from hitl_audit.widgets.what_if_desk import FromAnyThread, in_thread
 
-__all__ = ["OversightPanel"]
+__all__ = ["OversightPanel", "OversightWatch"]
 
 
 class OversightPanel(anywidget.AnyWidget):
