@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,8 +60,10 @@ if TYPE_CHECKING:
     from hitl_audit.widgets.adjudicate import AdjudicateWidget
     from hitl_audit.widgets.cohort import Cohort
     from hitl_audit.widgets.explanation_explorer import ExplanationExplorer
+    from hitl_audit.widgets.fairness_panel import FairnessPanel
     from hitl_audit.widgets.judge import JudgeWidget
     from hitl_audit.widgets.oversight_panel import OversightPanel
+    from hitl_audit.widgets.slices_panel import SlicesPanel
     from hitl_audit.widgets.trials import Trials
     from hitl_audit.widgets.what_if_panel import WhatIfPanel
 
@@ -518,20 +520,42 @@ class Audit:
             self.trials(), row, labels=(plan.favorable_label, plan.unfavorable_label)
         )
 
-    def explorer(self, *, cohort: Cohort | None = None) -> ExplanationExplorer:
-        """The explanations, from what moves the model most to single cases.
+    @cached_property
+    def cohort(self) -> Cohort:
+        """The cases that the panels of this audit look at together; ``.frame()`` has them."""
+        from hitl_audit.widgets.cohort import Cohort
 
-        Args:
-            cohort: shared with other panels; its importances are shown beside everybody's.
+        return Cohort.of(self.inputs, min_group=self.plan.fairness.min_group)
+
+    def fairness_panel(self) -> FairnessPanel:
+        """The panel on which thresholds are moved; runs the audit first if it was not run."""
+        from hitl_audit.widgets.fairness_panel import FairnessPanel, FairnessSetting
+
+        results = self.results  # the plan is registered before anybody looks
+        return FairnessPanel(FairnessSetting.of(results.inputs, self.plan), cohort=self.cohort)
+
+    def slices_panel(self) -> SlicesPanel:
+        """The panel of where the model errs; what is clicked becomes :attr:`cohort`.
+
+        Raises:
+            InputError: the plan asks for no search, or the rows are too few.
+        """
+        from hitl_audit.widgets.slices_panel import SlicesPanel, SlicesSetting
+
+        found = self.results.analyses.error_slices
+        return SlicesPanel(SlicesSetting.of(self.inputs, self.plan, found), self.cohort)
+
+    def explorer(self) -> ExplanationExplorer:
+        """The explanations, from what moves the model most to single cases, and the
+        :attr:`cohort` beside everybody.
 
         Raises:
             InputError: the plan asked for no explanation.
         """
         from hitl_audit.widgets.explanation_explorer import ExplanationExplorer, explored
 
-        about = explored(self.results, self.plan)
-        title = self.plan.audit.title
-        return ExplanationExplorer(about, title=title, trials=self.trials(), cohort=cohort)
+        about, title = explored(self.results, self.plan), self.plan.audit.title
+        return ExplanationExplorer(about, title=title, trials=self.trials(), cohort=self.cohort)
 
     def simulate_reviewers(self, *, n_reviewers: int = SIMULATED_REVIEWERS) -> int:
         """Fill the ledger with judgments made by a program, for demonstrations only.

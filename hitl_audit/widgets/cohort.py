@@ -18,6 +18,7 @@ import pandas as pd
 import traitlets
 
 from hitl_audit.errors import InputError
+from hitl_audit.inputs import AuditInputs
 
 __all__ = ["Cohort"]
 
@@ -53,7 +54,18 @@ class Cohort(traitlets.HasTraits):
             raise InputError(f"the table has the case id {twice!r} twice; expected unique case ids")
         self._table = table
         self._choosing = False
+        # The ids whose rows are known, and those rows: to look up a million ids takes a while.
+        self._known = (self.case_ids, np.zeros(len(table), dtype=bool))
         self.min_group = min_group
+
+    @classmethod
+    def of(cls, inputs: AuditInputs, *, min_group: int = 30) -> Cohort:
+        """Of the cases of an audit: inputs, sensitive attributes, outcome, score and decision."""
+        beside: dict[str, Any] = {str(name): inputs.sensitive[name] for name in inputs.sensitive}
+        beside |= {"y_true": inputs.y_true, "y_score": inputs.y_score, "y_pred": inputs.y_pred}
+        known = set(map(str, inputs.X.columns))
+        new = {name: column for name, column in beside.items() if name not in known}
+        return cls(inputs.X.assign(**new), min_group=min_group)
 
     @property
     def chosen(self) -> bool:
@@ -70,7 +82,11 @@ class Cohort(traitlets.HasTraits):
         """(rows of the table,) which rows are in it; all of them while nothing is chosen."""
         if not self.chosen:
             return np.ones(len(self._table), dtype=bool)
-        return np.asarray(self._table.index.isin(list(self.case_ids)), dtype=bool)
+        ids, inside = self._known
+        if ids is not self.case_ids:  # set by hand
+            inside = np.asarray(self._table.index.isin(list(self.case_ids)), dtype=bool)
+            self._known = (self.case_ids, inside)
+        return inside.copy()
 
     def __len__(self) -> int:
         return len(self.case_ids) if self.chosen else len(self._table)
@@ -98,11 +114,13 @@ class Cohort(traitlets.HasTraits):
             raise InputError("the cohort has no name; expected a few words")
         places = self._places(case_ids)
         ids = tuple(self._table.index.to_numpy()[places].tolist())
-        self._set(name.strip(), tuple(map(str, conditions)), ids, note)
+        inside = np.zeros(len(self._table), dtype=bool)
+        inside[places] = True
+        self._set(name.strip(), tuple(map(str, conditions)), ids, note, inside)
 
     def clear(self) -> None:
         """Everybody again."""
-        self._set("", (), (), "")
+        self._set("", (), (), "", np.zeros(len(self._table), dtype=bool))
 
     def frame(self) -> pd.DataFrame:
         """What is known of its cases, one row each; a copy."""
@@ -127,7 +145,14 @@ class Cohort(traitlets.HasTraits):
             )
         return np.unique(places)
 
-    def _set(self, name: str, conditions: tuple[str, ...], ids: tuple[Any, ...], note: str) -> None:
+    def _set(
+        self,
+        name: str,
+        conditions: tuple[str, ...],
+        ids: tuple[Any, ...],
+        note: str,
+        inside: npt.NDArray[np.bool_],
+    ) -> None:
         now = (self.name, self.conditions, self.case_ids, self.note)
         if now == (name, conditions, ids, note):
             return
@@ -136,6 +161,7 @@ class Cohort(traitlets.HasTraits):
             self.name, self.conditions, self.case_ids, self.note = name, conditions, ids, note
         finally:
             self._choosing = False
+        self._known = (self.case_ids, inside)
         self.revision += 1
 
     @traitlets.observe("name", "conditions", "case_ids", "note")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hitl_audit.canonical import digest_bytes
 from hitl_audit.errors import InputError
 from hitl_audit.explanations.explanation import Explanation
 from hitl_audit.explanations.views.feature_rows import feature_rows
@@ -27,7 +28,7 @@ def explained(column: Any, values: Any) -> Explanation:
         scale="probability",
         output=1,
         predictions=y,
-        background_digest="sha256:0",
+        background_digest=digest_bytes(b""),
         background_size=1,
         random_state=0,
         seconds=0.0,

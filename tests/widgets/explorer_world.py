@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hitl_audit.canonical import digest_bytes
 from hitl_audit.explanations.explanation import Explanation
 from hitl_audit.widgets.explored import Explored, Labels
 
@@ -43,7 +44,7 @@ def explained(n: int = 200, **changes: Any) -> Explored:
         scale="probability",
         output=1,
         predictions=score,
-        background_digest="sha256:0",
+        background_digest=digest_bytes(b""),
         background_size=100,
         random_state=0,
         seconds=1.0,

@@ -96,8 +96,10 @@ def judge(audit: Audit, reviewer: str, answers: str, *, simulated: bool = False)
         session.case()
         session.submit("favorable")
         session.revealed()
-        why = {"reasons": session.reasons[:1], "rationale": "too old"} if letter in "de" else {}
-        session.submit(given[letter], **why)
+        if letter in "de":
+            session.submit(given[letter], reasons=session.reasons[:1], rationale="too old")
+        else:
+            session.submit(given[letter])
 
 
 def test_before_anybody_judged(made: Made) -> None:
