@@ -62,8 +62,10 @@ from hitl_audit.what_if_setup import check_what_if, fact_groups, prepare_what_if
 if TYPE_CHECKING:
     from hitl_audit.widgets.adjudicate import AdjudicateWidget
     from hitl_audit.widgets.cohort import Cohort
+    from hitl_audit.widgets.explanation_explorer import ExplanationExplorer
     from hitl_audit.widgets.fairness_panel import FairnessPanel
     from hitl_audit.widgets.judge import JudgeWidget
+    from hitl_audit.widgets.oversight_panel import OversightPanel
     from hitl_audit.widgets.slices_panel import SlicesPanel
     from hitl_audit.widgets.trials import Trials
     from hitl_audit.widgets.what_if_panel import WhatIfPanel
@@ -672,6 +674,18 @@ class Audit:
         found = self.results.analyses.error_slices
         return SlicesPanel(SlicesSetting.of(self.inputs, self.plan, found), self.cohort)
 
+    def explorer(self) -> ExplanationExplorer:
+        """The explanations, from what moves the model most to single cases, and the
+        :attr:`cohort` beside everybody.
+
+        Raises:
+            InputError: the plan asked for no explanation.
+        """
+        from hitl_audit.widgets.explanation_explorer import ExplanationExplorer, explored
+
+        about, title = explored(self.results, self.plan), self.plan.audit.title
+        return ExplanationExplorer(about, title=title, trials=self.trials(), cohort=self.cohort)
+
     def simulate_reviewers(self, *, n_reviewers: int = SIMULATED_REVIEWERS) -> int:
         """Fill the ledger with judgments made by a program, for demonstrations only.
 
@@ -719,6 +733,14 @@ class Audit:
             record_once(self.ledger(), due)
             events = self._events()
         return register_of(events, self._now(), plan_digest=digests[0], model_digest=digests[1])
+
+    def oversight_panel(self) -> OversightPanel:
+        """:meth:`oversight` and the escalations as a panel that follows the ledger, live."""
+        from hitl_audit.widgets.oversight_panel import OversightPanel, OversightWatch
+
+        kept, model = partial(kept_ledger, self.ledger_path), self.inputs.model.digest
+        about = (kept, self.results.sample, self.review_facts(), self.plan)
+        return OversightPanel(OversightWatch(*about, model_digest=model, now=self._now))
 
     def resolve(
         self, escalation_id: str, *, outcome: str, rationale: str, reviewer: str, role: str
