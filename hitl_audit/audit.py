@@ -19,6 +19,7 @@ from hitl_audit.alternatives import Alternative
 from hitl_audit.analyses import check_analyses
 from hitl_audit.canonical import canonical_bytes, utc_text
 from hitl_audit.choice import choose
+from hitl_audit.collected_checks import NOTHING_COLLECTED, ProposedChecks, collect_checks
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import InputError, PlanError
 from hitl_audit.evidence import read_evidence, with_follow_ups
@@ -254,7 +255,10 @@ class Audit:
         self._lock = lock
         with _progress_bar(progress) as step:
             results = self.computed(
-                lock, remarks=_changes_since(self.inputs, dossier), progress=step
+                lock,
+                remarks=_changes_since(self.inputs, dossier),
+                proposed=self.proposed_checks(),
+                progress=step,
             )
             if dossier is not None:
                 dossier.replace_results(_result_files(results, self._gold))
@@ -266,6 +270,7 @@ class Audit:
         lock: PlanLock,
         *,
         remarks: tuple[str, ...] = (),
+        proposed: ProposedChecks = NOTHING_COLLECTED,
         progress: Progress = lambda step, share: None,
     ) -> AuditResults:
         """Everything that the plan asks for, under its registration; nothing is kept.
@@ -283,6 +288,7 @@ class Audit:
             profiles=self._profiles,
             training=self._training,
             remarks=remarks,
+            proposed=proposed,
             progress=progress,
         )
 
@@ -513,6 +519,15 @@ class Audit:
         plan = self.plan.audit
         return WhatIfPanel(
             self.trials(), row, labels=(plan.favorable_label, plan.unfavorable_label)
+        )
+
+    def proposed_checks(self) -> ProposedChecks:
+        """What people expected of this model on the what-if panel, and it violated.
+
+        The next run looks for each of these properties in every row, as exploratory evidence.
+        """
+        return collect_checks(
+            self._events(), self.inputs.X, self.plan, model_digest=self.inputs.model.digest
         )
 
     def simulate_reviewers(self, *, n_reviewers: int = SIMULATED_REVIEWERS) -> int:
