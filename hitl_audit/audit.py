@@ -19,6 +19,7 @@ from hitl_audit.alternatives import Alternative
 from hitl_audit.analyses import check_analyses
 from hitl_audit.canonical import canonical_bytes, utc_text
 from hitl_audit.choice import choose
+from hitl_audit.collected_checks import NOTHING_COLLECTED, ProposedChecks, collect_checks
 from hitl_audit.dossier import Dossier
 from hitl_audit.engine import Engine, LocalEngine, PartStore
 from hitl_audit.errors import InputError, PlanError, did_you_mean
@@ -363,7 +364,12 @@ class Audit:
         with _progress_bar(progress) as step:
             if self._rows is not None and (self._streamed is None or not self._streamed.population):
                 self._read_rows(step)
-            results = self.computed(lock, remarks=self._changes_since(), progress=step)
+            results = self.computed(
+                lock,
+                remarks=self._changes_since(),
+                proposed=self.proposed_checks(),
+                progress=step,
+            )
             self.inputs.model.check_unchanged()
             if dossier is not None:
                 dossier.replace_results(_result_files(results, self._gold, self._streamed))
@@ -376,6 +382,7 @@ class Audit:
         lock: PlanLock,
         *,
         remarks: tuple[str, ...] = (),
+        proposed: ProposedChecks = NOTHING_COLLECTED,
         progress: Progress = lambda step, share: None,
     ) -> AuditResults:
         """Everything that the plan asks for, under its registration; no result is kept.
@@ -397,6 +404,7 @@ class Audit:
             training=self._training,
             population=None if streamed is None else streamed.population,
             remarks=remarks,
+            proposed=proposed,
             progress=progress,
         )
 
@@ -685,6 +693,15 @@ class Audit:
 
         about, title = explored(self.results, self.plan), self.plan.audit.title
         return ExplanationExplorer(about, title=title, trials=self.trials(), cohort=self.cohort)
+
+    def proposed_checks(self) -> ProposedChecks:
+        """What people expected of this model on the what-if panel, and it violated.
+
+        The next run looks for each of these properties in every row, as exploratory evidence.
+        """
+        return collect_checks(
+            self._events(), self.inputs.X, self.plan, model_digest=self.inputs.model.digest
+        )
 
     def simulate_reviewers(self, *, n_reviewers: int = SIMULATED_REVIEWERS) -> int:
         """Fill the ledger with judgments made by a program, for demonstrations only.

@@ -39,6 +39,8 @@ __all__ = [
     "AuditRecord",
     "ChangeNote",
     "CheckNote",
+    "CollectedCheck",
+    "CollectedChecks",
     "DataRecord",
     "Evidence",
     "ExplanationRecord",
@@ -348,6 +350,48 @@ class CheckNote:
 
 
 @dataclass(frozen=True)
+class CollectedCheck:
+    """A property that somebody expected on the what-if panel, looked for in every audited row.
+
+    It was chosen because the model violated it in a case, so it is exploratory: a reason to
+    look, never a promise.
+
+    Attributes:
+        kind, column, direction, values, tolerance: the property, as in
+            :class:`~hitl_audit.what_if.expectations.ModelCheck`; values as text, ``None``
+            for a missing one.
+        people, cases: how many people saw it violated, and in how many cases.
+        violated: the edits that violated it.
+        stated: the edits before which it was expected, violated or not.
+        note: what came of it in every row.
+    """
+
+    kind: Literal["monotonicity", "direction", "invariance"]
+    column: str
+    direction: Literal["increasing", "decreasing"] | None
+    values: tuple[str | None, ...]
+    tolerance: float
+    people: int
+    cases: int
+    violated: int
+    stated: int
+    note: CheckNote
+
+
+@dataclass(frozen=True)
+class CollectedChecks:
+    """What became of the violated expectations that the ledger held when the audit was run.
+
+    Attributes:
+        checks: one per property, in the order in which it was first violated.
+        left_out: (why, how many violated expectations) that became no property.
+    """
+
+    checks: tuple[CollectedCheck, ...] = ()
+    left_out: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
 class ChangeNote:
     """A change that judgments led to.
 
@@ -473,7 +517,8 @@ class Evidence:
     made. ``review_disclosed`` says which controls the plan has hidden among the cases.
     ``publication`` says on which terms it left the house, ``since`` what moved since an
     earlier audit, ``follow_ups`` who does what about the findings; they are made with a
-    document. ``checks`` are the properties that the plan asks of the model.
+    document. ``checks`` are the properties that the plan asks of the model, ``collected``
+    those that people expected on the what-if panel: exploratory, derived after results.
     """
 
     started: str
@@ -506,6 +551,7 @@ class Evidence:
     since: AuditChange | None = None
     follow_ups: tuple[FollowUp, ...] = ()
     checks: tuple[CheckNote, ...] = ()
+    collected: CollectedChecks = CollectedChecks()
 
     @cached_property
     def _bytes(self) -> bytes:

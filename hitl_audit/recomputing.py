@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from hitl_audit.audit import LAST_RUN, Audit
+from hitl_audit.collected_checks import as_proposed
 from hitl_audit.dossier import Dossier
 from hitl_audit.errors import InputError
 from hitl_audit.evidence import read_evidence
@@ -44,7 +45,11 @@ def recompute_folder(
             f'{dossier.folder}"'
         )
     stored = published.read_bytes()
-    said = read_evidence(stored).data.notes
-    remarks = tuple(note for note in said if note.startswith(LAST_RUN))
-    again = Audit.open(folder, now=now).computed(lock, remarks=remarks, progress=progress)
+    said = read_evidence(stored)
+    remarks = tuple(note for note in said.data.notes if note.startswith(LAST_RUN))
+    # What people expected is recorded, and taken as the document has it; in how many rows
+    # the model violates it is derived again.
+    again = Audit.open(folder, now=now).computed(
+        lock, remarks=remarks, proposed=as_proposed(said.collected), progress=progress
+    )
     return recomputed(stored, publish(again.evidence, Publication.of(plan)).to_bytes())

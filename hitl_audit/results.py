@@ -6,7 +6,6 @@ explanations of single cases and the data behind them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,11 +18,12 @@ from threadpoolctl import threadpool_limits
 
 from hitl_audit.analyses import analyse, check_analyses, sources
 from hitl_audit.canonical import Digest, plain, utc_text
+from hitl_audit.collected_checks import NOTHING_COLLECTED, ProposedChecks, evaluate_collected
 from hitl_audit.errors import InputError, PlanError
 from hitl_audit.evidence import (
     Analyses,
     AuditRecord,
-    CheckNote,
+    CollectedChecks,
     DataRecord,
     Evidence,
     ExplanationRecord,
@@ -49,8 +49,7 @@ from hitl_audit.review.oversight import summarise
 from hitl_audit.review.sampling import CaseSample
 from hitl_audit.reviewing import disclosed, draw_cases, how_drawn
 from hitl_audit.training import TrainingRows
-from hitl_audit.what_if.checks import run_checks
-from hitl_audit.what_if_setup import checks_of
+from hitl_audit.what_if_setup import check_notes, checks_of
 
 __all__ = ["AuditResults", "Progress", "read_results", "read_sample", "run_audit"]
 
@@ -316,6 +315,7 @@ def run_audit(
     training: TrainingRows | None = None,
     population: Population | None = None,
     remarks: tuple[str, ...] = (),
+    proposed: ProposedChecks = NOTHING_COLLECTED,
     progress: Progress = lambda step, share: None,
 ) -> AuditResults:
     """Compute everything the plan asks for.
@@ -330,6 +330,8 @@ def run_audit(
         training: the rows the model was fitted on, for the search for alternatives.
         population: all rows as far as they add up, if they are too many to hold.
         remarks: what a reader should know besides the notes on the inputs.
+        proposed: what people expected on the what-if panel and the model violated; looked
+            for in every row, as exploratory evidence.
         progress: called with the step's name and the share done, 0 to 1.
 
     Raises:
@@ -408,6 +410,7 @@ def run_audit(
             step=lambda name: progress(name, 0.7),
             of=None if population is None else population.rows,
         )
+    collected = evaluate_collected(proposed, inputs, plan)
     explained = [e for e in (made.shap, made.lime) if e is not None]
     provenance = (
         *_provenance(
@@ -415,6 +418,7 @@ def run_audit(
             sample,
             how_drawn(plan),
             plan.what_if.model_dump(include={"checks"}) if plan.what_if.checks else {},
+            collected,
             past,
             explained,
             performance_args,
@@ -498,50 +502,13 @@ def run_audit(
         provenance=provenance,
         analyses=looked_into,
         review_disclosed=disclosed(plan),
-        checks=_checks(inputs, plan),
+        checks=check_notes(inputs, plan, checks_of(plan)),
+        collected=collected,
     )
     progress("done", 1.0)
     return AuditResults(
         evidence, inputs, made.shap, made.case_shap, made.lime, made.case_quality, sample
     )
-
-
-def _checks(inputs: AuditInputs, plan: AuditPlan) -> tuple[CheckNote, ...]:
-    """The properties that the plan asks of the model, looked for in every row."""
-    wanted = checks_of(plan)
-    if not wanted:
-        return ()
-    found = run_checks(
-        inputs.predictor.score,
-        inputs.X,
-        wanted,
-        confidence=plan.fairness.confidence,
-        min_rows=plan.fairness.min_group,
-    )
-    return tuple(
-        CheckNote(
-            kind=one.check.kind,
-            feature=plan.label(str(one.check.feature)),
-            n=one.n,
-            violating=one.violating,
-            share=one.share,
-            low=one.low,
-            high=one.high,
-            interval=one.interval,
-            largest=float(one.largest),
-            status=one.status,
-            words=_labelled(one.words, str(one.check.feature), plan),
-        )
-        for one in found
-    )
-
-
-def _labelled(words: str, column: str, plan: AuditPlan) -> str:
-    """A sentence about a column, with the plan's words for it in quotes."""
-    name = plan.label(column)
-    if name == column:
-        return words
-    return re.sub(rf"(?<!\w){re.escape(column)}(?!\w)", lambda _: f"“{name}”", words)
 
 
 # Of all rows counted part by part, or of rows in memory.
@@ -553,6 +520,7 @@ def _provenance(
     sample: CaseSample,
     how: dict[str, Any],
     checks: dict[str, Any],
+    collected: CollectedChecks,
     past: History | None,
     explanations: Iterable[Explanation],
     performance_args: dict[str, Any],
@@ -572,6 +540,9 @@ def _provenance(
     ]
     if checks:
         entries.append(("checks", "what_if.run_checks", checks, data, None))
+    if collected.checks:
+        named = {"checks": [(c.kind, c.column, c.direction, c.values) for c in collected.checks]}
+        entries.append(("collected", "what_if.run_checks", named, data, None))
     if past is not None:
         described = {**fairness_args, "metrics": ["selection_rate"]}
         entries.append(("history", "group_metrics", described, past.digest, None))

@@ -5,13 +5,16 @@ Between the plan and ``what_if``, which knows nothing of plans.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
 from hitl_audit.errors import InputError, did_you_mean
+from hitl_audit.evidence import CheckNote
 from hitl_audit.explanations.raw_features import sample_rows
 from hitl_audit.inputs import AuditInputs
 from hitl_audit.plan import AuditPlan
+from hitl_audit.what_if.checks import run_checks
 from hitl_audit.what_if.controls import Constraint
 from hitl_audit.what_if.controls_from_data import controls_of
 from hitl_audit.what_if.derived import read_derivations
@@ -19,7 +22,7 @@ from hitl_audit.what_if.engine import WhatIf
 from hitl_audit.what_if.expectations import ModelCheck
 from hitl_audit.what_if.population import Population
 
-__all__ = ["check_what_if", "checks_of", "fact_groups", "prepare_what_if"]
+__all__ = ["check_notes", "check_what_if", "checks_of", "fact_groups", "prepare_what_if"]
 
 
 def prepare_what_if(inputs: AuditInputs, plan: AuditPlan) -> WhatIf:
@@ -123,3 +126,46 @@ def checks_of(plan: AuditPlan) -> tuple[ModelCheck, ...]:
                 ModelCheck(kind, said.feature, said.expect, said.values, said.tolerance, ())
             )
     return tuple(checks)
+
+
+def check_notes(
+    inputs: AuditInputs, plan: AuditPlan, checks: Sequence[ModelCheck]
+) -> tuple[CheckNote, ...]:
+    """Properties looked for in every audited row, one note per check, in the plan's words.
+
+    Raises:
+        InputError: a check names a feature or a value that the data do not have.
+    """
+    if not checks:
+        return ()
+    found = run_checks(
+        inputs.predictor.score,
+        inputs.X,
+        checks,
+        confidence=plan.fairness.confidence,
+        min_rows=plan.fairness.min_group,
+    )
+    return tuple(
+        CheckNote(
+            kind=one.check.kind,
+            feature=plan.label(str(one.check.feature)),
+            n=one.n,
+            violating=one.violating,
+            share=one.share,
+            low=one.low,
+            high=one.high,
+            interval=one.interval,
+            largest=float(one.largest),
+            status=one.status,
+            words=_labelled(one.words, str(one.check.feature), plan),
+        )
+        for one in found
+    )
+
+
+def _labelled(words: str, column: str, plan: AuditPlan) -> str:
+    """A sentence about a column, with the plan's words for it in quotes."""
+    name = plan.label(column)
+    if name == column:
+        return words
+    return re.sub(rf"(?<!\w){re.escape(column)}(?!\w)", lambda _: f"“{name}”", words)

@@ -30,6 +30,13 @@ EXPECTED = {
         "No promise is worse off.",
         "are equal to the last bit, and the others agree within rounding.",
     ],
+    "06_what_if": [
+        "opened without an edit: True - undone is as it was: True",
+        "2 properties of the model were expected on the what-if panel and violated",
+        "PLAN        violated - The score should not rise as “All obligations",
+        "EXPLORATORY violated - The score should not fall as “All obligations",
+        "EXPLORATORY violated - “All obligations",
+    ],
     "02_fairness": ["The score gap between Black and white is", "it does not prove a cause"],
 }
 

@@ -75,7 +75,7 @@ def _composed(evidence: Evidence, identity: str, generated: str) -> Report:
         trust_section(evidence),
         oversight_section(evidence),
         overrides_section(evidence),
-        *((what_if_section(evidence),) if evidence.review.what_if.edits or evidence.checks else ()),
+        *((what_if_section(evidence),) if _tried_or_checked(evidence) else ()),
         thresholds_section(evidence),
         alternatives_section(evidence),
         *((since,) if since else ()),
@@ -101,4 +101,11 @@ def _composed(evidence: Evidence, identity: str, generated: str) -> Report:
         sections=sections,
         banner=SIMULATED if evidence.oversight.any_simulated else "",
         keywords=("audit", "fairness", "explainability", "human oversight"),
+    )
+
+
+def _tried_or_checked(evidence: Evidence) -> bool:
+    collected = evidence.collected
+    return bool(
+        evidence.review.what_if.edits or evidence.checks or collected.checks or collected.left_out
     )

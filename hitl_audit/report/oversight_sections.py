@@ -81,7 +81,7 @@ def overrides_section(evidence: Evidence) -> Section:
 
 
 def what_if_section(evidence: Evidence) -> Section:
-    """What reviewers tried, and the properties that the plan asks of the model."""
+    """What reviewers tried, what the plan asks of the model, and what people expected of it."""
     blocks: list[Block] = []
     if evidence.review.what_if.edits:
         blocks += _tried(evidence)
@@ -104,6 +104,8 @@ def what_if_section(evidence: Evidence) -> Section:
                 ("left", "right", "right", "right", "left"),
             ),
         ]
+    if evidence.collected.checks or evidence.collected.left_out:
+        blocks += _collected(evidence)
     return Section("what-if", "What-if: tried by reviewers, checked everywhere", tuple(blocks))
 
 
@@ -124,6 +126,48 @@ def _tried(evidence: Evidence) -> list[Block]:
                 f"so in {tried.as_expected} and did otherwise in {tried.otherwise}."
             )
         )
+    return blocks
+
+
+def _collected(evidence: Evidence) -> list[Block]:
+    """Violated expectations; set apart from what the plan asks, which was promised before."""
+    collected = evidence.collected
+    blocks: list[Block] = [
+        Heading("Expected by reviewers and violated in a case, looked for in every row"),
+        Note(
+            "Exploratory: these properties were collected after results were known, each because "
+            "the model violated it in a case. They are no promises of the plan and enter no "
+            "decision; the cases in which they were seen are among the rows.",
+            "info",
+        ),
+    ]
+    if collected.checks:
+        blocks.append(
+            Table(
+                "Seen by people on the what-if panel; one feature moved at a time",
+                (
+                    "Property", "Seen by", "n", "Rows that violate it",
+                    interval_name(evidence), "Result",
+                ),
+                tuple(
+                    (
+                        sentence(one.note.words),
+                        f"{_people_words(one.people)}, {_n(one.cases, 'case')}",
+                        f"{one.note.n:,}",
+                        f"{one.note.violating:,} ({percent(one.note.share)})",
+                        interval(one.note.low, one.note.high),
+                        one.note.status,
+                    )
+                    for one in collected.checks
+                ),
+                ("left", "left", "right", "right", "right", "left"),
+            )
+        )  # fmt: skip
+    if collected.left_out:
+        total = sum(n for _, n in collected.left_out)
+        why = "; ".join(f"{reason} ({n})" for reason, n in collected.left_out)
+        expectations = _n(total, "violated expectation")
+        blocks.append(Paragraph(f"{expectations} became no property: {why}."))
     return blocks
 
 

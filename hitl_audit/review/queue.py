@@ -23,7 +23,7 @@ from hitl_audit.errors import InputError
 from hitl_audit.review.event import Event
 from hitl_audit.review.ids import named_id
 from hitl_audit.review.judgment import Adjudication, Judgment, Withdrawal
-from hitl_audit.review.records import Assignment, Escalation, Redaction, Resolution
+from hitl_audit.review.records import Assignment, Escalation, Redaction, Resolution, Reviewer
 from hitl_audit.review.seats import CaseSeats, ReviewerSeats, Seat, SeatKey, without_words
 
 if TYPE_CHECKING:
@@ -119,6 +119,7 @@ class ReviewQueue:
         if len(self._cases) < len(self._ids):
             raise InputError("queue: a case is there twice; expected unique ids")
         self._reviewers: dict[str, ReviewerSeats] = {}
+        self._joined: dict[str, int] = {}
         self._judgments: dict[str, tuple[SeatKey, Judgment]] = {}
         self._raised: dict[str, str] = {}
         self._resolved: set[str] = set()
@@ -159,6 +160,8 @@ class ReviewQueue:
                 if event.event_id not in self._resolved:
                     with self._changing(event.subject) as case:
                         case.escalations.add(event.event_id)
+            case Reviewer() if self._is_mine(event) and event.simulated == self.simulated:
+                self._joined.setdefault(event.reviewer, len(self._joined))
             case Resolution():
                 self._resolved.add(event.resolves)
                 if subject := self._raised.get(event.resolves):
@@ -325,7 +328,11 @@ class ReviewQueue:
         """What the reviewer does next; ``None`` when nothing waits for them.
 
         First what they have begun, then what is assigned to them, in order, then,
-        unless the review is planned, the first case that lacks reviewers.
+        unless the review is planned, the first case that lacks reviewers. A seat is
+        taken by a first answer, not by looking; so that people who work at the same
+        time do not all look at one case, those who joined share the queue: each
+        ``reviewers_per_case`` of them have their own part of it, and go on to the
+        other parts when it is done.
         """
         me = self._reviewers.get(reviewer) or ReviewerSeats()
         if me.begun:
@@ -344,7 +351,37 @@ class ReviewQueue:
         )
         if me.next_open == self._open_to_all:
             return None
-        return self._task(SeatKey(reviewer, self._ids[me.next_open], False), me)
+        number = self._own_part(reviewer, me.next_open)
+        return self._task(SeatKey(reviewer, self._ids[number], False), me)
+
+    def open_task(self, reviewer: str, case_id: str) -> Task | None:
+        """The first step on a case that is open to the reviewer, if nothing of theirs is begun.
+
+        Whoever joins changes which part of the queue is whose; what a reviewer has
+        on screen may still be answered, as long as it lacks reviewers.
+        """
+        me = self._reviewers.get(reviewer) or ReviewerSeats()
+        case = self._cases.get(case_id)
+        if case is None or me.begun or reviewer in case.seats or not self._lacks(case):
+            return None
+        if any(me.seats[key].waits for key in me.assigned[me.next_assigned :]):
+            return None
+        return self._task(SeatKey(reviewer, case_id, False), me)
+
+    def _own_part(self, reviewer: str, first: int) -> int:
+        """The case to take of those from ``first`` on, which is open to the reviewer."""
+        place = self._joined.get(reviewer)
+        if self._per_case is None or place is None:
+            return first
+        parts = -(-len(self._joined) // self._per_case)
+        for shift in range(parts):
+            part = (place // self._per_case + shift) % parts
+            start = first + (part - first) % parts
+            for number in range(start, self._open_to_all, parts):
+                case = self._cases[self._ids[number]]
+                if reviewer not in case.seats and self._lacks(case):
+                    return number
+        return first
 
     def _skip(self, number: int, passes: Callable[[CaseSeats], bool]) -> int:
         while number < self._open_to_all and passes(self._cases[self._ids[number]]):

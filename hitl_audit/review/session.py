@@ -525,6 +525,8 @@ class ReviewSession(Desk):
         """The event to record, and the seat on the case that goes with a first answer."""
         at, task = self._at()
         expected = case_id or self._expected(task)
+        if task is not None and expected is not None and expected != task.case_id:
+            task = self._queue.open_task(self.reviewer, expected) or task
         if task is None or (expected, step or task.step) != (task.case_id, task.step):
             raise RefusedError(self._why_not(expected, task) if expected else at.words)
         self._check(task.step, given)

@@ -8,10 +8,12 @@ given at the sign-in.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hitl_audit.audit import Audit
 from hitl_audit.errors import AuditError, InputError
+
+if TYPE_CHECKING:
+    from hitl_audit.audit import Audit
 
 __all__ = [
     "ADJUDICATE",
@@ -37,6 +39,9 @@ def open_audit() -> Audit:
     Raises:
         InputError: the folder has no results of its own plan, model and data.
     """
+    # The server needs only the names above; an audit would cost it 150 MB.
+    from hitl_audit.audit import Audit
+
     audit = Audit.open(os.environ[FOLDER])
     if not audit.has_results:
         raise InputError(

@@ -16,11 +16,23 @@ from hitl_audit.what_if.edits import EditHistory, Value
 if TYPE_CHECKING:
     from hitl_audit.what_if.engine import WhatIf
 
-__all__ = ["Expectation", "ExpectationResult", "ModelCheck", "checks_from", "expect", "settle"]
+__all__ = [
+    "MOVED",
+    "STAYS",
+    "Expectation",
+    "ExpectationResult",
+    "ModelCheck",
+    "checks_from",
+    "expect",
+    "settle",
+]
 
 Expected = Literal["up", "down", "same"]
 EXPECTED: tuple[Expected, ...] = ("up", "down", "same")
-_MOVED = 1e-9
+MOVED = 1e-9
+"""A score that moves by no more has not moved."""
+STAYS = 0.005
+"""A score that is expected to stay, and moves by no more, has stayed."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +123,7 @@ def expect(
     entered: Any,
     expected: str,
     *,
-    tolerance: float = 0.005,
+    tolerance: float = STAYS,
 ) -> Expectation:
     """Record what is expected of an edit, before it is made.
 
@@ -164,9 +176,9 @@ def settle(engine: WhatIf, expectation: Expectation, history: EditHistory) -> Ex
         )
     before, after = engine.scored(history.undo()), engine.scored(history)
     change = after - before
-    moved = "up" if change > _MOVED else "down" if change < -_MOVED else "same"
+    moved = "up" if change > MOVED else "down" if change < -MOVED else "same"
     if expectation.expected == "same":
-        within = abs(change) <= max(expectation.tolerance, _MOVED)
+        within = abs(change) <= max(expectation.tolerance, MOVED)
         outcome: Literal["met", "did not move", "violated"] = "met" if within else "violated"
     elif moved == "same":
         outcome = "did not move"
@@ -210,8 +222,8 @@ def _check(engine: WhatIf, said: Expectation) -> ModelCheck:
         direction: Literal["increasing", "decreasing"] = (
             "increasing" if rising == larger else "decreasing"
         )
-        return ModelCheck("monotonicity", said.feature, direction, (), _MOVED, cases)
+        return ModelCheck("monotonicity", said.feature, direction, (), MOVED, cases)
     return ModelCheck(
         "direction", said.feature, "increasing" if rising else "decreasing",
-        (said.before, said.after), _MOVED, cases,
+        (said.before, said.after), MOVED, cases,
     )  # fmt: skip

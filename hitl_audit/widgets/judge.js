@@ -354,6 +354,7 @@ function render({ model, el }) {
     nodes = {};
     choice = null;
     root.dataset.stage = view.stage;
+    root.dataset.case = view.case?.id ?? "";
     if (view.stage === "done") {
       nodes.alert = h("p", { class: "hj-alert", role: "alert" });
       nodes.question = h("h3", { tabindex: "-1" }, view.question);
@@ -371,6 +372,7 @@ function render({ model, el }) {
       loose = keepInSight(nodes.side);
     }
     const first = view.stage === "saved" ? nodes.next : nodes.question;
+    if (view.moved) alarm(view.moved); // why this is another case than the one that was answered
     if (moveFocus) first.focus({ preventScroll: false });
   }
 

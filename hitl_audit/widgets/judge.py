@@ -80,6 +80,8 @@ class JudgeWidget(anywidget.AnyWidget):
         except AuditError as error:
             field = error.field if isinstance(error, RefusedError) else ""
             self._refuse(content, str(error), field)
+            if kind == "submit" and isinstance(error, RefusedError):
+                self._go_on(content, str(error))
         except Exception as error:
             # Without an answer the page would say that the connection is lost.
             self._refuse(content, f"Not saved, because of an error in the program: {error!r}")
@@ -140,6 +142,20 @@ class JudgeWidget(anywidget.AnyWidget):
         )  # fmt: skip
         self._desk = (case, desk)
         return desk
+
+    def _go_on(self, content: Mapping[str, Any], words: str) -> None:
+        """Show what waits now, if the case on screen was answered or taken by somebody else.
+
+        On a shared queue nobody owns a case before their first answer. Who comes too late
+        should neither reload nor wonder; an older answer from the outbox moves nothing.
+        """
+        shown = (self.view.get("case", {}).get("id"), self.view["stage"])
+        if shown != (content.get("case_id"), content.get("step")):
+            return
+        at = self._session.position()
+        if (at.case_id, at.step) != shown:
+            told = words.removesuffix("Reload to go on.").strip()
+            self.view = self._page() | {"moved": told}
 
     def _refuse(self, content: Mapping[str, Any], words: str, field: str = "") -> None:
         event_id = content.get("event_id")

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import socket
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from hitl_audit.review.ledger import Ledger
+from tests.browser.in_process import ARGUMENTS
+from tests.browser.jupyterlab import Lab, jupyterlab, open_and_run
 
 pytestmark = pytest.mark.browser
 
-ROOT = Path(__file__).parents[2]
-TOKEN = "a-token-for-one-test"
 SETUP = """
 import pandas as pd
 from hitl_audit.review.ledger import Ledger
@@ -62,99 +55,19 @@ session = ReviewSession(
 )
 JudgeWidget(session)
 """
-# The browser may talk to this machine and to nothing else.
-CHROMIUM = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-]
-
-
-@dataclass(frozen=True)
-class Lab:
-    url: str
-    folder: Path
-
-    def kill_kernels(self, page: Page) -> None:
-        headers = {"Authorization": f"token {TOKEN}"}
-        for kernel in page.request.get(f"{self.url}/api/kernels", headers=headers).json():
-            page.request.delete(f"{self.url}/api/kernels/{kernel['id']}", headers=headers)
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    cell = {"cell_type": "code", "id": "judge", "metadata": {}, "outputs": []}
-    notebook = {
-        "cells": [cell | {"execution_count": None, "source": SETUP.strip()}],
-        "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3"}},
-        "nbformat": 4,
-        "nbformat_minor": 5,
-    }
-    (folder / "judge.ipynb").write_text(json.dumps(notebook))
-    settings = tmp_path / "settings" / "@jupyterlab" / "apputils-extension"
-    settings.mkdir(parents=True)
-    quiet = '{"fetchNews": "false", "checkForUpdates": false, "doNotDisturbMode": true}'
-    (settings / "notification.jupyterlab-settings").write_text(quiet)
-    theme = os.environ.get("HITL_SHOTS_THEME", "JupyterLab Light")
-    (settings / "themes.jupyterlab-settings").write_text(f'{{"theme": "{theme}"}}')
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    env = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "JUPYTER_NO_CONFIG": "1",
-        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
-        "JUPYTER_DATA_DIR": str(tmp_path / "data"),
-        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
-        "JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path / "workspaces"),
-        "IPYTHONDIR": str(tmp_path / "ipython"),
-    }
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
-    command += ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"]
-    command += ["--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}"]
-    server = subprocess.Popen(
-        [*command, f"--ServerApp.root_dir={folder}"],
-        env=env,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert server.stdout is not None
-    try:
-        _wait_until_running(server.stdout)
-        reader = threading.Thread(target=server.stdout.read)  # a full pipe would block it
-        reader.start()
-        yield Lab(f"http://127.0.0.1:{port}", folder)
-    finally:
-        server.terminate()
-        server.wait(20)
-    reader.join(20)
-    server.stdout.close()
-
-
-def _wait_until_running(output: IO[str]) -> None:
-    lines = []
-    for line in output:
-        lines.append(line)
-        if "is running at" in line:
-            return
-    pytest.fail("JupyterLab did not start:\n" + "".join(lines))
+    with jupyterlab(tmp_path, SETUP) as lab:
+        yield lab
 
 
 @pytest.fixture
 def page() -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=CHROMIUM
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=ARGUMENTS
         )
         page = browser.new_page(
             viewport={"width": 1280, "height": 1900 if os.environ.get("HITL_SHOTS") else 1000}
@@ -162,24 +75,6 @@ def page() -> Iterator[Page]:
         page.set_default_timeout(20_000)
         yield page
         browser.close()
-
-
-def open_and_run(page: Page, lab: Lab) -> None:
-    page.goto(f"{lab.url}/doc/tree/judge.ipynb?token={TOKEN}", wait_until="commit")
-    cell = page.locator(".jp-CodeCell .cm-content").first
-    expect(cell).to_be_visible(timeout=40_000)
-    idle = page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")
-    expect(idle).to_be_visible(timeout=20_000)
-    prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
-    for _ in range(12):  # a Run before the kernel is connected is lost
-        cell.click(position={"x": 5, "y": 5})
-        page.keyboard.press("Control+Enter")
-        try:
-            expect(prompt).to_have_text(re.compile(r"\[\d+\]:"), timeout=4_000)
-            break
-        except AssertionError:
-            continue
-    expect(page.get_by_role("region", name="Case review")).to_be_visible(timeout=20_000)
 
 
 def shot(page: Page, name: str) -> None:

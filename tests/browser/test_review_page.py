@@ -2,152 +2,42 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import re
 import shutil
 import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
-from hitl_audit.review.ledger import Ledger
 from hitl_audit.review.records import WhatIf
 from tests.browser.in_process import violations
+from tests.browser.serving import (
+    Served,
+    case_of,
+    chromium,
+    ends,
+    kernel_of,
+    serving,
+    sign_in,
+    strangers,
+)
 
 pytestmark = pytest.mark.browser
-
-ROOT = Path(__file__).parents[2]
-CHROMIUM = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-]
-
-
-@dataclass(frozen=True)
-class Served:
-    address: str
-    folder: Path
-    pid: int
-
-    @property
-    def ledger(self) -> Ledger:
-        return Ledger(self.folder / "judgments.db", read_only=True)
-
-    def kernels(self) -> dict[str, psutil.Process]:
-        """Running kernels by their id; one was started ahead, for whoever comes next."""
-        found = {}
-        for child in psutil.Process(self.pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if told := re.search(r"kernel-([0-9a-f-]{36})", " ".join(child.cmdline())):
-                    found[told[1]] = child
-        return found
-
-    def kill_kernel_of(self, page: Page) -> None:
-        process = self.kernels()[kernel_of(page)]
-        process.send_signal(signal.SIGKILL)
-        ends(process)
-
-
-def ends(process: psutil.Process) -> None:
-    """Wait until a process has ended, whether or not its parent has noticed."""
-    for _ in range(600):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                threading.Event().wait(0.05)
-                continue
-        return
-    pytest.fail(f"process {process.pid} goes on running")
 
 
 @pytest.fixture(scope="module")
 def served(mortgage_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served") / "mortgage"
     shutil.copytree(mortgage_folder, folder)
-    home = tmp_path_factory.mktemp("home")
-    env = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "JUPYTER_NO_CONFIG": "1",
-        "JUPYTER_DATA_DIR": str(home / "data"),
-        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
-        "IPYTHONDIR": str(home / "ipython"),
-    }
-    log = (home / "log").open("w")
-    server = subprocess.Popen(
-        [sys.executable, "-m", "hitl_audit", "review", str(folder), "--json"],
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-    )
-    assert server.stdout is not None
-    try:
-        text = ""
-        while not text.rstrip().endswith("}"):
-            line = server.stdout.readline()
-            assert line, (home / "log").read_text()
-            text += line
-        yield Served(json.loads(text)["address"], folder, server.pid)
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(30)
-        server.stdout.close()
-        log.close()
+    with serving(folder, tmp_path_factory.mktemp("home")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=CHROMIUM
-        )
+    with chromium() as browser:
         yield browser
-        browser.close()
-
-
-def sign_in(
-    browser: Browser,
-    served: Served,
-    name: str,
-    requests: list[str],
-    question: str = "What would you decide?",
-) -> Page:
-    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    page.set_default_timeout(60_000)
-
-    def note(request: Request) -> None:
-        requests.append(request.url)
-
-    page.on("request", note)
-    page.goto(served.address, wait_until="commit")
-    page.get_by_label("Your name").fill(name)
-    page.get_by_role("button", name="Begin").click()
-    expect(page.get_by_role("heading", name=question)).to_be_visible(timeout=60_000)
-    return page
-
-
-def kernel_of(page: Page) -> str:
-    told = page.locator("#jupyter-config-data").first.text_content()
-    kernel: str = json.loads(told or "")["kernelId"]
-    return kernel
-
-
-def case_of(page: Page) -> str:
-    return (page.get_by_role("heading", level=2).text_content() or "").removeprefix("Case ")
 
 
 def test_two_people_a_reload_and_a_dead_kernel(served: Served, browser: Browser) -> None:
@@ -205,8 +95,7 @@ def test_two_people_a_reload_and_a_dead_kernel(served: Served, browser: Browser)
     reviewers = [j.reviewer for j in served.ledger.judgments()]
     assert reviewers[0] == reviewers[2] != reviewers[1]
     assert served.ledger.verify() == ()
-    strangers = [u for u in requests if not u.startswith(("http://127.0.0.1", "data:", "blob:"))]
-    assert strangers == []
+    assert strangers(requests) == []
 
 
 def test_a_kernel_that_died_ahead_is_replaced_and_one_that_is_left_ends(

@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from hitl_audit.review.judgment import Adjudication, Judgment, Withdrawal
-from hitl_audit.review.records import Assignment, Escalation, Resolution
+from hitl_audit.review.records import Assignment, Escalation, Resolution, Reviewer
 
 COMMON = {"at": "2026-01-31T12:00:00.000000Z", "plan_digest": "p", "model_digest": "m"}
 
@@ -45,6 +45,10 @@ def withdrawal(old: Judgment, **changes: Any) -> Withdrawal:
 
 def assignment(reviewer: str, *tasks: tuple[str, str, str], **changes: Any) -> Assignment:
     return Assignment(**_common(**({"reviewer": reviewer, "tasks": tasks, "by": "plan"} | changes)))
+
+
+def joined(reviewer: str) -> Reviewer:
+    return Reviewer(**_common(reviewer=reviewer, role="domain expert"))
 
 
 def adjudication(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,7 @@ from tests.review.queue_events import (
     blind,
     correction,
     escalation,
+    joined,
     resolution,
     verdict,
     withdrawal,
@@ -453,3 +455,35 @@ def test_the_fold_says_what_going_through_everything_says(
             else:
                 assert (task.case_id if task else None) == (free[0] if free else None)
     assert sum(queue.counts().values()) == len(cases)
+
+
+@given(
+    people=st.integers(1, 9), per_case=st.integers(1, 3), n_cases=st.integers(1, 40), data=st.data()
+)
+def test_people_at_the_same_time_share_an_open_queue(
+    people: int, per_case: int, n_cases: int, data: st.DataObject
+) -> None:
+    """Nobody sees a case that is full; while parts are left, no case is looked at by too many."""
+    ids = [f"c{k}" for k in range(n_cases)]
+    queue = ReviewQueue(ids, plan_digest="p", model_digest="m", reviewers_per_case=per_case)
+    names = [f"R{k}" for k in range(people)]
+    queue.extend(joined(name) for name in names)
+    parts = -(-people // per_case)
+    looking = Counter(task.case_id for name in names if (task := queue.next_task(name)))
+    if n_cases >= parts:
+        assert max(looking.values()) <= per_case
+    if people <= per_case:
+        assert set(looking) == {"c0"}  # nobody to share with: the order of judging
+    # In whatever order people answer, every case gets its reviewers and the queue ends.
+    seats: Counter[str] = Counter()
+    for _ in range(n_cases * per_case):
+        waiting = [name for name in names if queue.next_task(name)]
+        if not waiting:
+            break
+        name = data.draw(st.sampled_from(waiting))
+        task = queue.next_task(name)
+        assert task is not None
+        assert seats[task.case_id] < per_case
+        seats[task.case_id] += 1
+        queue.extend([blind(task.case_id, name), verdict(task.case_id, name)])
+    assert seats == Counter(dict.fromkeys(ids, min(per_case, people)))

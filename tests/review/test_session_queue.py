@@ -22,6 +22,7 @@ from hitl_audit.review.records import Assignment, Escalation, WhatIf
 from hitl_audit.review.reviewers import record_once
 from hitl_audit.review.sampling import sample_cases
 from hitl_audit.review.session import RefusedError, Revealed, ReviewSession
+from tests.review.queue_events import joined
 
 ROOT = Path(__file__).parents[2]
 CASES = pd.DataFrame({"Income ($)": [3055, 8200, 2140, 1200], "Late": [True, False, None, True]})
@@ -468,3 +469,22 @@ def test_a_what_if_is_recorded_and_was_on_screen(ledger: Ledger) -> None:
     (edit,) = (event for event in ledger.events() if isinstance(event, WhatIf))
     assert (edit.case_id, edit.step, edit.expectation) == (case, "final", "up")
     assert ledger.judgments()[-1].shown == ("case", "prediction", "explanation", "what-if")
+
+
+def test_a_case_on_screen_can_be_answered_although_somebody_joined(ledger: Ledger) -> None:
+    """Whoever joins changes which part of the queue is whose, not what is on screen."""
+    ledger.append(joined("Dana"))
+    dana = session_on(ledger, reviewers_per_case=1)
+    judge_one(dana)
+    case = dana.position().case_id
+    assert case is not None
+    dana.case()
+    ledger.append(joined("Eve"))
+    eve = session_on(ledger, reviewers_per_case=1, reviewer="Eve")
+    assert eve.position().case_id == case
+    assert dana.position().case_id != case
+    dana.submit("favorable", case_id=case, step="blind")
+    assert dana.position()[:2] == (case, "final")
+    assert ledger.judgments()[-1].shown == ("case",)
+    with pytest.raises(RefusedError, match="got its reviewers in the meantime"):
+        eve.submit("favorable", case_id=case, step="blind")

@@ -354,3 +354,35 @@ def test_a_damaged_ledger_is_refused_in_words(page: Page, ledger: Ledger) -> Non
     assert "file is not a database" in answer["words"]
     with pytest.raises(LedgerError):
         Ledger(ledger.path)
+
+
+def test_who_comes_too_late_is_told_and_goes_on_without_a_reload(ledger: Ledger) -> None:
+    late = page_on(ledger, reviewers_per_case=1)
+    case = late.view["case"]["id"]
+    early = page_on(ledger, reviewers_per_case=1, reviewer="Eve")
+    assert early.view["case"]["id"] == case  # opening a case takes no seat on it
+    early.submit("favorable")
+    answer = late.submit("unfavorable")
+    assert answer["kind"] == "refused"
+    assert late.view["case"]["id"] != case
+    assert late.view["stage"] == "blind"
+    assert late.view["moved"] == f"Case {case} has got its reviewers in the meantime; thank you."
+    # An older answer from the outbox is refused and moves nothing.
+    shown = late.view
+    late.submit("favorable", case_id=case)
+    assert late.view == shown
+    late.submit("favorable")
+    assert "moved" not in late.view
+    assert [(j.case_id, j.reviewer) for j in ledger.judgments()] == [
+        (case, "Eve"),
+        (shown["case"]["id"], "Dana"),
+    ]
+
+
+def test_a_verdict_given_in_another_window_is_not_asked_again(ledger: Ledger) -> None:
+    one, two = page_on(ledger), page_on(ledger)
+    one.submit("favorable")
+    assert two.submit("favorable")["kind"] == "refused"
+    assert two.view["stage"] == "final"
+    assert "answered in another window" in two.view["moved"]
+    assert [j.answer for j in ledger.judgments()] == ["favorable"]
