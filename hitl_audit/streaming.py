@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
@@ -151,7 +151,7 @@ def stream(
         progress(f"counting all rows: {done}", done.done / done.total if done.total else 0.0)
 
     population = measure_population(
-        over, rows.source, plan, engine=rows.engine, progress=told, kept=kept
+        over, rows.source, plan, engine=cast("Any", rows.engine), progress=told, kept=kept
     )
     table = population.frame()
     record = StreamedRows(

@@ -107,6 +107,7 @@ class OversightWatch:
                 self._events,
                 self._sample,
                 seen,
+                self._facts,
                 self.plan,
                 model_digest=self._model_digest,
                 now=now,

@@ -97,7 +97,7 @@ def test_a_group_is_shown_beside_everybody(page: Page) -> None:
     table = about.explanation.by_group(about.groups[["Sex"]]).query("group == 'f'")
     wanted = table.set_index("feature")[["mean_abs", "low", "high"]]
     for line in full["importance"]["lines"]:
-        assert line["at"] == wanted.loc[FEATURES[line["feature"]]].tolist()
+        assert line["at"] == list(wanted.loc[FEATURES[line["feature"]]])
     assert [line["at"][0] for line in plain["importance"]["lines"]] == pytest.approx(
         [line["at"][0] for line in full["importance"]["lines"]]
     )
