@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Program -> Debian package.
 PROGRAMS = {
     "chromium": "chromium fonts-dejavu-core",  # without a font it draws no text
+    "java": "openjdk-17-jre-headless",
     "mutool": "mupdf-tools",
     "openssl": "openssl",
     "pdfdetach": "poppler-utils",
