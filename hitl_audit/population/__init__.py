@@ -7,6 +7,7 @@ from hitl_audit.population.population import (
     merged,
     population_of,
 )
+from hitl_audit.population.sample_inputs import sample_inputs
 from hitl_audit.population.score_pass import ScorePass, score_pass
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "merged",
     "no_counts",
     "population_of",
+    "sample_inputs",
     "score_pass",
 ]

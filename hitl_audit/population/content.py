@@ -29,19 +29,23 @@ def row_digests(batch: Batch) -> bytes:
         batch: the rows, with the columns in the order in which they are hashed.
     """
     n, width = batch.frame.shape
-    objects = [name for name in batch.frame.columns if batch.frame[name].dtype == object]
-    texts: list[tuple[int, Bytes]] = []
-    kinds = np.empty((n, width), dtype=np.uint8)
-    numbers = np.zeros((n, width), dtype=np.float64)
-    for place, name in enumerate(batch.frame.columns):
+    if not n:
+        return b""
+    names = [str(name) for name in batch.frame.columns]
+    objects = {name: batch.levels(name) for name in names if batch.frame[name].dtype == object}
+    kinds_of = {name: _of_objects(levels) for name, levels in objects.items()}
+    texts = [name for name, (kind, _) in kinds_of.items() if (kind == _TEXT).any()]
+    start = 9 * width
+    records = np.zeros((n, start + 32 * len(texts)), dtype=np.uint8)
+    kinds = records[:, :width]
+    # The same bytes, as the numbers that they are.
+    numbers = np.ndarray((n, width), ">f8", records, width, (records.shape[1], 8))
+    for place, name in enumerate(names):
         if name in objects:
-            levels = batch.levels(name)
-            kind, number = _of_objects(levels)
-            kinds[:, place] = kind[levels.codes]
+            kind, number = kinds_of[name]
+            kinds[:, place] = kind[objects[name].codes]
             if number.any():
-                numbers[:, place] = number[levels.codes]
-            if (kind == _TEXT).any():
-                texts.append((place, _text_digests(levels)[levels.codes]))
+                numbers[:, place] = number[objects[name].codes]
         else:
             values = batch.frame[name].to_numpy(dtype=np.float64)
             absent = np.isnan(values)
@@ -50,14 +54,12 @@ def row_digests(batch: Batch) -> bytes:
             numbers[:, place] = values + 0.0
             if absent.any():
                 numbers[absent, place] = 0.0
-    start = 9 * width
-    records = np.empty((n, start + 32 * len(texts)), dtype=np.uint8)
-    records[:, :width] = kinds
-    records[:, width:start] = numbers.astype(">f8").view(np.uint8).reshape(n, 8 * width)
-    for i, (_, digests) in enumerate(texts):
-        records[:, start + 32 * i : start + 32 * (i + 1)] = digests
-    told = np.column_stack([kinds[:, place] == _TEXT for place, _ in texts]) if texts else None
-    if told is None or told.all():
+    for i, name in enumerate(texts):
+        found = _text_digests(objects[name])[objects[name].codes]
+        records[:, start + 32 * i : start + 32 * (i + 1)] = found
+    places = [names.index(name) for name in texts]
+    told = kinds[:, places] == _TEXT
+    if told.all():
         return digest_records(records.tobytes(), records.shape[1])
     every = np.ones(records.shape, dtype=bool)
     every[:, start:] = np.repeat(told, 32, axis=1)
