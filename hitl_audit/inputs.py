@@ -553,6 +553,8 @@ def build_inputs(
         # A file is scored in its worker first: see model_worker.
         asked = predictor if loaded is None else replace(predictor, model=loaded.scoring)
         y_score = asked.score(inputs)
+    if loaded is not None and loaded.worker is not None:
+        loaded.worker.close()  # starts again when it is asked again
     protected = tuple(str(c) for c in groups if c in features)
     environment = environment_versions()
     outcome = pd.DataFrame({"recorded:": y_true}, index=inputs.index)

@@ -26,7 +26,7 @@ def check_structure(model: Any) -> None:
 
     Trees of decision trees, forests, boosting and histogram boosting, and the
     search trees of nearest neighbours. A child must come after its parent, as
-    scikit-learn always writes them, which also rules out circles.
+    scikit-learn always writes them, and have only one: there are no circles.
 
     Raises:
         InputError: an index points outside its tree or its data; the message
@@ -92,11 +92,13 @@ def _check_tree(tree: Any, width: int | None) -> None:
     if ((feature < 0) | (feature >= int(tree.n_features))).any():
         _refuse(f"a node asks for a column beyond its {int(tree.n_features)}")
     # The length of the longest path decides how much room a path gets.
-    depth = np.zeros(n, dtype=np.int64)
-    for i in np.flatnonzero(~leaf):
-        depth[left[i]] = depth[right[i]] = depth[i] + 1
-    if int(depth.max()) > int(tree.max_depth):
-        _refuse(f"it states a depth of {int(tree.max_depth)} and has {int(depth.max())}")
+    depth, level = -1, np.zeros(1, dtype=np.int64)
+    while len(level):
+        depth += 1
+        inner = level[~leaf[level]]
+        level = np.concatenate([left[inner], right[inner]])
+    if depth > int(tree.max_depth):
+        _refuse(f"it states a depth of {int(tree.max_depth)} and has {depth}")
 
 
 def _check_children(left: Any, right: Any, leaf: Any, n: int) -> None:
@@ -105,6 +107,9 @@ def _check_children(left: Any, right: Any, leaf: Any, n: int) -> None:
         points = children[at].astype(np.int64)
         if ((points <= at) | (points >= n)).any():
             _refuse(f"a child of a node is not among the later ones of its {n} nodes")
+    born = np.sort(np.concatenate([left[at], right[at]]).astype(np.int64))
+    if not np.array_equal(born, np.arange(1, n)):
+        _refuse("a node has two parents, or none")
 
 
 def _check_predictor(predictor: Any, width: int | None) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from hitl_audit.endpoint_model import Endpoint, EndpointClasses, EndpointScores, read_endpoint
-from hitl_audit.errors import InputError
+from hitl_audit.errors import InputError, PlanError
 from hitl_audit.inputs import build_inputs
 from hitl_audit.loading import read_model, read_planned_model
 from hitl_audit.plan import AuditPlan
@@ -487,3 +487,20 @@ def test_infinite_numbers_cannot_be_sent(server: Server) -> None:
         with pytest.raises(InputError, match="infinite number"):
             ask(server, pd.DataFrame({"x": pd.Series(values)}))
     assert not server.seen
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"token_from": "s3cret-t0ken"}, "model.token_from"),
+        ({"timeout": 0}, "model.timeout"),
+        ({"batch_rows": 0}, "model.batch_rows"),
+        ({"retries": 21}, "model.retries"),
+        ({"classes": [1]}, "expected at least two, all different"),
+        ({"classes": ["a", "a"]}, "expected at least two, all different"),
+        ({"classes": [0, 1], "output": "label"}, "classes has no meaning with output"),
+    ],
+)
+def test_plans_that_cannot_be_meant(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(PlanError, match=message):
+        AuditPlan.from_dict({"audit": {"title": "t"}, "model": keys})

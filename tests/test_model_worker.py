@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import pickle
 import re
 import signal
+import subprocess
 import sys
 import threading
 import zipfile
@@ -189,6 +191,25 @@ def test_a_file_that_never_answers_is_ended(people: pd.DataFrame) -> None:
     assert children() == before
 
 
+def test_a_worker_does_not_outlive_an_audit_that_is_killed() -> None:
+    program = (
+        "import os, signal; from hitl_audit.model_worker import WorkerModel\n"
+        "model = WorkerModel(b'', kind='onnx', name='m.onnx'); model.start()\n"
+        "print(model.process_id, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, check=False, env=environment
+    )
+    assert done.returncode == -signal.SIGKILL
+    with contextlib.suppress(psutil.NoSuchProcess):
+        left = psutil.Process(int(done.stdout))
+        with contextlib.suppress(psutil.TimeoutExpired):
+            left.wait(timeout=60)
+        # Without an init process nobody collects it; it must have ended all the same.
+        assert not left.is_running() or left.status() == psutil.STATUS_ZOMBIE
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
@@ -229,7 +250,7 @@ def test_an_audit_scores_a_file_in_its_worker(
     # Explanations get the object itself, whose trees they read.
     assert type(inputs.predictor.model) is type(forest)
     loaded.check_unchanged()
-    loaded.worker.close()
+    assert loaded.worker.process_id is None  # nothing is kept once all rows are scored
     (tmp_path / "m.skops").write_bytes(b"another")
     with pytest.raises(InputError, match=r'"m\.skops", which was changed while it was audited'):
         loaded.check_unchanged()

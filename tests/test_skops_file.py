@@ -365,6 +365,12 @@ DAMAGE: dict[str, tuple[str, str, Callable[[Any], None], str]] = {
     "child too far": ("tree", "left_child", _set("left_child", 10**9), "a child of a node"),
     "negative child": ("forest", "left_child", _set("right_child", -5), "a child of a node"),
     "circle": ("boosting", "left_child", _set("left_child", 0), "a child of a node"),
+    "two parents": (
+        "tree",
+        "left_child",
+        lambda nodes: nodes.__setitem__("right_child", nodes["left_child"]),
+        "two parents, or none",
+    ),
     "column": ("tree", "left_child", _set("feature", 4), "a column beyond its 4"),
     "negative column": ("bagging", "left_child", _set("feature", -1), "a column beyond its 2"),
     "histogram child": ("histogram boosting", "is_leaf", _set("left", 10**6), "a child of a node"),
