@@ -25,7 +25,7 @@ from hitl_audit.errors import InputError, PlanError, did_you_mean
 from hitl_audit.evidence import read_evidence, with_follow_ups
 from hitl_audit.files import write_atomically
 from hitl_audit.inputs import AuditInputs, build_inputs
-from hitl_audit.loading import LoadedModel, model_in_memory, read_data, read_model
+from hitl_audit.loading import LoadedModel, model_in_memory, read_data, read_planned_model
 from hitl_audit.manifest import ManifestFile
 from hitl_audit.people import evidence_with_people, kept_follow_ups, kept_ledger, team_ledger
 from hitl_audit.plan import AuditPlan, PlanLock, register
@@ -304,12 +304,7 @@ class Audit:
                     f'{field} is "{column}", which the data do not have; they have: '
                     + ", ".join(map(str, source.columns))
                 )
-        loaded = read_model(
-            plan.model.path,
-            folder=dossier.folder,
-            trust=plan.model.trust,
-            trusted_types=plan.model.trusted_types,
-        )
+        loaded = read_planned_model(plan.model, folder=dossier.folder)
         audit = cls.__new__(cls)
         audit.plan = plan
         audit._start(dossier, now)
@@ -364,6 +359,7 @@ class Audit:
             if self._rows is not None and (self._streamed is None or not self._streamed.population):
                 self._read_rows(step)
             results = self.computed(lock, remarks=self._changes_since(), progress=step)
+            self.inputs.model.check_unchanged()
             if dossier is not None:
                 dossier.replace_results(_result_files(results, self._gold, self._streamed))
                 dossier.forget_parts()

@@ -11,11 +11,11 @@ from typing import Any
 
 from hitl_audit.errors import InputError, did_you_mean
 
-__all__ = ["import_object", "is_import"]
+__all__ = ["import_object", "importable", "is_import"]
 
 
 @contextlib.contextmanager
-def _importable(folder: Path) -> Iterator[None]:
+def importable(folder: Path) -> Iterator[None]:
     """Make modules beside the plan importable while they are looked up."""
     sys.path.insert(0, str(folder))
     try:
@@ -37,7 +37,7 @@ def import_object(path: str, field: str, folder: Path) -> Any:
         InputError: no such module, or nothing of that name in it.
     """
     module_name, _, attribute = path.partition(":")
-    with _importable(folder):
+    with importable(folder):
         try:
             module = importlib.import_module(module_name)
         except ModuleNotFoundError as error:

@@ -14,7 +14,7 @@ import platform
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -97,6 +97,8 @@ class Predictor:
                 raw = np.asarray(self.model.predict_proba(X), dtype=float)[:, self.column]
             else:
                 raw = np.asarray(self.model(X), dtype=float)
+        except InputError:
+            raise  # a worker or an endpoint says itself what failed, on which rows
         except Exception as error:
             raise InputError(
                 f"the model failed on {len(X)} rows of data: {type(error).__name__}: {error}"
@@ -303,8 +305,16 @@ def _groups(sensitive: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(group_columns(sensitive, len(sensitive)))
 
 
-def model_features(model: Any, frame: pd.DataFrame, plan: AuditPlan) -> list[str]:
+def model_features(
+    model: Any, frame: pd.DataFrame, plan: AuditPlan, stated: Sequence[str] | None = None
+) -> list[str]:
     """The columns that the model reads; only the names of ``frame`` are looked at.
+
+    Args:
+        model: knows its inputs, or not.
+        frame: a table with the columns of the data.
+        plan: may name the model's inputs.
+        stated: the inputs by the signature that came with the model.
 
     Raises:
         InputError: a column that is not there.
@@ -316,6 +326,9 @@ def model_features(model: Any, frame: pd.DataFrame, plan: AuditPlan) -> list[str
     if names is not None:
         missing_columns([str(n) for n in names], frame, "the model")
         return [str(n) for n in names]
+    if stated is not None:
+        missing_columns(stated, frame, "the model's signature")
+        return list(stated)
     outside = {plan.data.target, plan.data.id, *plan.data.sensitive, *plan.data.excluded}
     return [c for c in frame.columns if c not in outside]
 
@@ -527,7 +540,7 @@ def build_inputs(
     groups = _groups(sensitive)
     for attribute, wanted in plan.data.reference.items():
         check_reference(attribute, wanted, groups[attribute].unique())
-    features = model_features(model, frame, plan)
+    features = model_features(model, frame, plan, loaded.columns if loaded else None)
     if plan.data.target in features:
         raise InputError(f'the target "{plan.data.target}" is among the model\'s inputs')
     case_ids = tuple(f"C{i + 1:0{len(str(n))}d}" for i in range(n))
@@ -537,7 +550,9 @@ def build_inputs(
     with warnings.catch_warnings():
         # Unseen categories are reported below in words; scikit-learn's warning repeats it.
         warnings.filterwarnings("ignore", message="Found unknown categories", category=UserWarning)
-        y_score = predictor.score(inputs)
+        # A file is scored in its worker first: see model_worker.
+        asked = predictor if loaded is None else replace(predictor, model=loaded.scoring)
+        y_score = asked.score(inputs)
     protected = tuple(str(c) for c in groups if c in features)
     environment = environment_versions()
     outcome = pd.DataFrame({"recorded:": y_true}, index=inputs.index)
@@ -560,6 +575,9 @@ def build_inputs(
         scores_digest=digest_frame(pd.DataFrame({"score": y_score})),
         environment=environment,
         environment_digest=digest(environment),
-        notes=_notes(inputs, y_true, groups, model, plan),
+        notes=(
+            *_notes(inputs, y_true, groups, model, plan),
+            *(loaded.notes if loaded else ()),
+        ),
         protected_inputs=protected,
     )

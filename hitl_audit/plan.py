@@ -21,6 +21,7 @@ from pydantic_core import ErrorDetails
 from hitl_audit.canonical import Digest, digest_bytes, utc_text
 from hitl_audit.errors import PlanError, did_you_mean
 from hitl_audit.plan_sections import (
+    HIGHER_IS_BETTER,
     AlternativesSection,
     AuditSection,
     CriterionSection,
@@ -29,7 +30,6 @@ from hitl_audit.plan_sections import (
     ExplainSection,
     FairnessSection,
     GapsSection,
-    HIGHER_IS_BETTER,
     ModelSection,
     PlanSection,
     ProfileSection,

@@ -102,7 +102,7 @@ def draw_cases(inputs: AuditInputs, plan: AuditPlan, *, of: int | None = None) -
         drawn,
         population=of,
         cases=tuple(
-            replace(case, inclusion_probability=case.inclusion_probability * share)
+            replace(case, inclusion_probability=(case.inclusion_probability or 0.0) * share)
             for case in drawn.cases
         ),
     )

@@ -115,6 +115,8 @@ class Rows:
             model_digest=self.loaded.digest,
             sample_size=plan.scale.sample_rows,
             rows=self.source.rows,
+            scoring=self.loaded.scoring,
+            stated=self.loaded.columns,
         )
 
 

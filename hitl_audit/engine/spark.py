@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import pickle
+import re
 import time
-import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 from hitl_audit.engine import spark_task
 from hitl_audit.engine.protocol import NamedPart, PartFunction, Progress
-from hitl_audit.engine.spark_shipping import Shipping
+from hitl_audit.engine.spark_job import Watch, collected
+from hitl_audit.engine.spark_shipping import Shipping, is_connect
 from hitl_audit.engine.store import PartStore, unpickled
 from hitl_audit.engine.tally import Tally
 from hitl_audit.engine.work import Failure, described, dumped, handed_out
@@ -90,8 +92,8 @@ class SparkEngine:
     ) -> T:
         """Apply ``fn`` to every part and merge the answers (see :class:`Engine`).
 
-        Parts of a DataFrame have no key, so nothing of them is kept; ``progress`` is
-        then called once, at the end.
+        Parts of a DataFrame have no key, so nothing of them is kept. ``progress`` is then
+        called about once a second, and counts tasks; their number grows as Spark plans.
 
         Raises:
             EngineError: a part cannot be finished, Spark gave up, or ``fn`` cannot be sent.
@@ -117,13 +119,13 @@ class SparkEngine:
         fewer = answers.repartition(_TO_DRIVER, "name").mapInArrow(
             spark_task.MergeAnswers(merge), spark_task.ANSWERS
         )
-        total, numbers = zero, []
-        for answer in self._collect(fewer, "a partition of the DataFrame"):
-            numbers += answer.numbers
-            total = merge(total, pickle.loads(answer.payload))  # noqa: S301 - from our own task
+        found = self._collect(fewer, "a partition of the DataFrame", tally.watch)
+        total = zero
+        for value in _values(found):
+            total = merge(total, value)
+        numbers = [number for answer in found for number in answer.numbers]
         _check_once(numbers, sorted(set(numbers)))
-        tally.total = tally.done = len(numbers)
-        tally.report()
+        tally.finished(len(numbers))
         return total
 
     def _of_parts(
@@ -139,26 +141,28 @@ class SparkEngine:
         tally = Tally(parts, progress, self._clock)
         total = zero
         source = iter(parts)
-        at_once = self._at_once or 2 * self._parallelism()
         while True:
             rows: list[tuple[int, str, str, bytes]] = []
             for part in source:
                 key = handed_out(part)
-                found, value = (False, None) if kept is None else unpickled(kept.read(fn.key, key))
+                found, value = unpickled(None if kept is None else kept.read(fn.key, key))
                 if found:
                     total = merge(total, value)
                     tally.count(True)
                     tally.report()
                     continue
                 rows.append((len(rows), part.name, key, _sendable(part)))
-                if len(rows) == at_once:
+                if len(rows) == self._sent_at_once:
                     break
             if not rows:
                 return total
-            for answer in self._answers(function, rows):
-                if kept is not None:
-                    _keep(kept, fn.key, rows[answer.numbers[0]], answer.payload)
-                total = merge(total, pickle.loads(answer.payload))  # noqa: S301 - from our own task
+            answers = self._answers(function, rows)
+            if kept is not None:
+                for answer in answers:
+                    if not answer.failed:
+                        _keep(kept, fn.key, rows[answer.numbers[0]], answer.payload)
+            for value in _values(answers):
+                total = merge(total, value)
                 tally.count(False)
                 tally.report()
 
@@ -167,41 +171,33 @@ class SparkEngine:
     ) -> list[_Answer]:
         names = [row[1] for row in rows]
         which = names[0] if len(names) == 1 else f"one of {names[0]} … {names[-1]}"
+        # Spark cuts rows from here into as many partitions as run at a time.
         frame = self.session.createDataFrame(rows, spark_task.PARTS)
-        # By range: numbers that differ get partitions of their own.
-        spread = frame.repartitionByRange(len(rows), "number")
         task = spark_task.AnswerParts(function)
-        answers = self._collect(spread.mapInArrow(task, spark_task.ANSWERS), which)
+        answers = self._collect(frame.mapInArrow(task, spark_task.ANSWERS), which)
         _check_once([answer.numbers[0] for answer in answers], list(range(len(rows))))
         return answers
 
-    def _collect(self, frame: Any, which: str) -> list[_Answer]:
-        """Run the job; of failures, the one of the first part is raised."""
-        tag = f"hitl-audit-{uuid.uuid4()}"
-        self.session.addTag(tag)
+    def _collect(self, frame: Any, which: str, watch: Watch | None = None) -> list[_Answer]:
+        """Run the job; answers and failures in the order of the parts."""
         try:
-            rows = frame.collect()
+            with quiet_about_pandas():
+                rows = collected(self.session, frame, watch)
         except Exception as error:
-            raise EngineError(f"{which}: Spark gave up ({_first_line(error)})") from error
-        except BaseException:  # Ctrl-C: what still runs on the cluster is of no use
-            self.session.interruptTag(tag)
-            raise
-        finally:
-            self.session.removeTag(tag)
-        answers = sorted(
-            (_Answer(list(row[0]), row[1], bytes(row[2]), row[3]) for row in rows),
-            key=lambda answer: answer.numbers,
-        )
-        for answer in answers:
-            if answer.failed:
-                failure: Failure = pickle.loads(answer.payload)  # noqa: S301 - from our own task
-                failure.raise_for(answer.name)
-        return answers
+            raise EngineError(f"{which}: Spark gave up ({_in_words(error)})") from error
+        answers = [_Answer(list(row[0]), row[1], bytes(row[2]), row[3]) for row in rows]
+        return sorted(answers, key=lambda answer: answer.numbers)
+
+    @cached_property
+    def _sent_at_once(self) -> int:
+        return self._at_once or 2 * self._parallelism()
 
     def _parallelism(self) -> int:
         """How many tasks run at a time: into so many partitions Spark cuts a range."""
-        cut = self.session.range(1 << 14).selectExpr("spark_partition_id() AS cut")
-        return int(cut.distinct().count())
+        if not is_connect(self.session):
+            return int(self.session.sparkContext.defaultParallelism)
+        cuts = self.session.range(1 << 14).selectExpr("spark_partition_id() AS cut")
+        return int(cuts.selectExpr("max(cut)").collect()[0][0]) + 1
 
 
 @dataclass(frozen=True)
@@ -210,6 +206,20 @@ class _Answer:
     name: str
     payload: bytes
     failed: bool
+
+
+def _values(answers: list[_Answer]) -> Iterator[Any]:
+    """Unpickle the answers, one at a time; the first failure is raised before any.
+
+    Raises:
+        EngineError: a part has no answer.
+    """
+    for answer in answers:
+        if answer.failed:
+            failure: Failure = pickle.loads(answer.payload)  # noqa: S301 - from our own task
+            failure.raise_for(answer.name)
+    for answer in answers:
+        yield pickle.loads(answer.payload)  # noqa: S301 - from our own task
 
 
 @contextmanager
@@ -246,7 +256,9 @@ def _quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def _first_line(error: BaseException) -> str:
+def _in_words(error: BaseException) -> str:
+    """What Spark says, and what Python said in the task; without the pages of stack traces."""
     lines = [line.strip() for line in described(error).splitlines() if line.strip()]
-    # Java's stack traces start with the sentence and go on for pages.
-    return lines[0][:500] if lines else type(error).__name__
+    said = lines[0] if lines else type(error).__name__
+    python = [line for line in lines[1:] if re.match(r"[\w.]*(Error|Exception)\b.*: ", line)]
+    return f"{said} {python[0]}"[:500] if python else said[:500]

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -68,7 +68,8 @@ class Shipping:
             yield function
         finally:
             if function.broadcast is not None:
-                function.broadcast.destroy()
+                with suppress(Exception):  # Spark is gone: what went wrong is being raised
+                    function.broadcast.destroy()
 
     def _send_package(self) -> None:
         """So that the executors run this version; on this machine they find it themselves."""

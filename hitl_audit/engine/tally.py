@@ -22,7 +22,7 @@ class Tally:
     def __init__(
         self, parts: Iterable[Any], progress: Progress | None, clock: Callable[[], float]
     ) -> None:
-        self.total = len(parts) if isinstance(parts, Sized) else None
+        self.total: int | None = len(parts) if isinstance(parts, Sized) else None
         self.done = self.kept = 0
         self._progress = progress
         self._clock = clock
@@ -32,6 +32,17 @@ class Tally:
         """One more part is finished; ``kept`` if it was found finished."""
         self.done += 1
         self.kept += kept
+
+    def watch(self, done: int, known: int) -> None:
+        """Tell how far somebody else says it has come."""
+        if (done, known) != (self.done, self.total) and done >= self.done:
+            self.done, self.total = done, known
+            self.report()
+
+    def finished(self, parts: int) -> None:
+        """Tell that everything is done, in at least so many parts."""
+        self.done = self.total = max(parts, self.total or 0)
+        self.report()
 
     def report(self) -> None:
         """Tell how far it has come."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import pickle
+import sys
 import traceback
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -75,10 +76,10 @@ def answer(fn: PartFunction[Any], part: NamedPart, key: str, tries: int = TRIES)
     Raises:
         UnansweredError: every try failed, or the part is no longer the same.
     """
-    from threadpoolctl import threadpool_limits
-
     for left in reversed(range(tries)):
         try:
+            from threadpoolctl import threadpool_limits
+
             with threadpool_limits(limits=1):
                 value = fn(part)
             changed = part.key != key
@@ -150,6 +151,9 @@ def described(error: BaseException) -> str:
     text = str(error).strip()
     if isinstance(error, AuditError) and text:
         return text
+    if isinstance(error, ModuleNotFoundError):
+        # On Spark it is another Python that lacks it.
+        text += f" in {sys.executable}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

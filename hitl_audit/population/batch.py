@@ -50,7 +50,7 @@ class Batch:
         """The distinct values of a column, found once."""
         if name not in self._levels:
             codes, values = pd.factorize(self.frame[name].to_numpy())
-            self._levels[name] = Levels(codes.astype(np.int64), values)
+            self._levels[name] = Levels(codes.astype(np.int64), values.tolist())
         return self._levels[name]
 
     def only(self, kept: npt.NDArray[np.bool_]) -> Batch:

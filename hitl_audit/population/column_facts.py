@@ -65,7 +65,8 @@ def facts_of(
     """
     column = batch.frame[name]
     numeric = column.dtype != object
-    unseen, shown = 0, ()
+    unseen = 0
+    shown: tuple[str, ...] = ()
     if numeric and known is None:
         numbers = column.to_numpy(dtype=np.float64)
         low, high = (np.fmin.reduce(numbers), np.fmax.reduce(numbers)) if len(numbers) else (0, 0)
@@ -77,7 +78,7 @@ def facts_of(
         counts, missing = counted_levels(levels)
         texts = {repr(v + 0.0) if numeric else f"text {v}" for v in levels.values}
         if known is not None and len(levels.values):
-            new = np.flatnonzero(~pd.Series(levels.values).isin(list(known)))
+            new = np.flatnonzero(~pd.Series(levels.values).isin(list(known))).tolist()
             unseen = int(counts[new].sum())
             shown = tuple(sorted({level_text(levels.values[i]) for i in new})[:_SHOWN])
     return ColumnFacts(

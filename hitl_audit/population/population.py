@@ -15,6 +15,7 @@ from hitl_audit.fairness.group_metrics import GroupMetrics, group_metrics_of_cou
 from hitl_audit.groups import ALL, UNKNOWN, missing_and_unknown
 from hitl_audit.inputs import (
     check_reference,
+    digest_frame,
     notes_in_words,
     outcome_problem,
     scores_problem,
@@ -86,6 +87,34 @@ class Population:
     def frame(self) -> pd.DataFrame:
         """The sample: the columns that were read, in the order of the rows' hashes."""
         return self.sample.uniform()
+
+    @property
+    def digest(self) -> Digest:
+        """Of everything in it: populations that are the same in all respects share it."""
+        scores = self.scores
+        return digest(
+            {
+                "format": "hitl-audit/population/v1",
+                "rows": [self.data_digest, self.scores_digest, str(self.rows)],
+                "columns": [self.features, self.sensitive, self.protected_inputs],
+                "counts": [[group, list(map(str, cells))] for group, cells in self.counts.items()],
+                "threshold": self.threshold,
+                "notes": self.notes,
+                "scores": [
+                    scores.level,
+                    scores.groups,
+                    *(
+                        digest_bytes(table.astype(">i8").tobytes())
+                        for table in (scores.keys, scores.table, scores.losses)
+                    ),
+                ],
+                "sample": [
+                    digest_frame(self.frame()),
+                    digest_bytes(self.sample.priority.astype(">u8").tobytes()),
+                    list(map(str, self.sample.ids)),
+                ],
+            }
+        )
 
     @property
     def sample_ids(self) -> tuple[str, ...] | None:

@@ -14,7 +14,7 @@ twice is seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ import pandas as pd
 
 from hitl_audit.canonical import canonical_bytes, seeded_digests, sha256
 
-__all__ = ["RowSample", "no_sample", "priorities", "sample_rows"]
+__all__ = ["RowSample", "joined_samples", "no_sample", "priorities", "sample_rows"]
 
 Priorities = npt.NDArray[np.uint64]
 
@@ -50,21 +50,12 @@ class RowSample:
         return len(self.priority)
 
     def __add__(self, other: RowSample) -> RowSample:
-        if not len(other):
-            return self
-        if not len(self):
-            return other
-        priority = np.concatenate([self.priority, other.priority])
-        digest = np.concatenate([self.digest, other.digest])
-        chosen = _smallest(priority, digest, self.size)
-        frames = pd.concat([_plain(self.frame), _plain(other.frame)], ignore_index=True)
-        return RowSample(
-            self.size,
-            priority[chosen],
-            digest[chosen],
-            np.concatenate([self.ids, other.ids])[chosen],
-            frames.take(chosen).reset_index(drop=True),
-        )
+        return joined_samples([self, other])
+
+    @property
+    def last(self) -> int | None:
+        """The priority above which no row can enter any more; ``None`` while there is room."""
+        return int(self.priority[-1]) if len(self) >= self.size > 0 else None
 
     def uniform(self) -> pd.DataFrame:
         """The rows, each column of the one type that its values have."""
@@ -77,6 +68,25 @@ class RowSample:
         """Identifiers of several rows of the sample, sorted."""
         names, times = np.unique(self.ids.astype(str), return_counts=True)
         return [str(name) for name in names[times > 1] if name]
+
+
+def joined_samples(samples: Sequence[RowSample]) -> RowSample:
+    """The sample of the rows of all of them."""
+    size = max(sample.size for sample in samples)
+    full = [sample for sample in samples if len(sample)]
+    if len(full) < 2:
+        return replace(full[0] if full else samples[0], size=size)
+    priority = np.concatenate([sample.priority for sample in full])
+    digest = np.concatenate([sample.digest for sample in full])
+    chosen = _smallest(priority, digest, size)
+    frames = pd.concat([sample.frame for sample in full], ignore_index=True)
+    return RowSample(
+        size,
+        priority[chosen],
+        digest[chosen],
+        np.concatenate([sample.ids for sample in full])[chosen],
+        frames.take(chosen).reset_index(drop=True),
+    )
 
 
 def no_sample(size: int) -> RowSample:
@@ -101,11 +111,10 @@ def priorities(seed: int, digests: bytes, ids: Sequence[str] | None) -> Prioriti
     if ids is not None:
         digests = seeded_digests(seed, ids)
         return _first_bytes(digests)
-    # The content's SHA-256 is as good as random already; the seed says where the smallest are.
-    mask = np.frombuffer(sha256(canonical_bytes([seed, "sample"]))[:8], dtype=">u8").astype(
-        np.uint64
-    )
-    return _first_bytes(digests) ^ mask
+    # The content's SHA-256 is as good as random already; the seed has to put it in another order.
+    secret = np.frombuffer(sha256(canonical_bytes([seed, "sample"])), dtype=">u8").astype(np.uint64)
+    words = np.frombuffer(digests, dtype=">u8").reshape(-1, 4).astype(np.uint64)
+    return _mixed(_mixed(words[:, 0] ^ secret[0]) ^ words[:, 1] ^ secret[1])
 
 
 def sample_rows(
@@ -143,6 +152,13 @@ def sample_rows(
     )
 
 
+def _mixed(x: Priorities) -> Priorities:
+    """Every bit in reach of every other: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
 def _first_bytes(digests: bytes) -> Priorities:
     return np.frombuffer(digests, dtype=">u8").reshape(-1, 4)[:, 0].astype(np.uint64)
 
@@ -157,11 +173,6 @@ def _smallest(
         places = np.flatnonzero(priority <= last)
     order = np.lexsort((digest[places], priority[places]))[:size]
     return places[order]
-
-
-def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """As objects: frames of other types could otherwise not be put together unchanged."""
-    return frame.astype(object)
 
 
 def _typed(column: pd.Series) -> pd.Series:

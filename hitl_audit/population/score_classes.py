@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hitl_audit.groups import ALL
-from hitl_audit.population.score_keys import DROPPED, FIXED, fixed_point, key_of, score_of
+from hitl_audit.population.score_keys import DROPPED, FIXED, HIGHEST, fixed_point, key_of, score_of
 
 __all__ = ["MOST", "GroupScores", "ScoreClasses", "count_scores", "no_scores"]
 
@@ -107,7 +107,7 @@ class ScoreClasses:
         for one in (self, other):
             rows = [place[group] for group in one.groups]
             columns, moved = _collapsed(one, level, keys)
-            table[np.ix_(rows, columns)] += moved
+            table[np.array(rows)[:, None], columns] += moved
             losses[rows] += one.losses
         return ScoreClasses(level, groups, keys, table, losses)
 
@@ -129,7 +129,8 @@ class ScoreClasses:
             ends = (levels, levels)
         else:
             rows = counts.sum(axis=1).tolist()
-            ends = (score_of(keys), score_of(keys + (1 << self.level) - 1))
+            last = np.minimum(keys + ((1 << self.level) - 1), HIGHEST)
+            ends = (score_of(keys), score_of(last))
             means = np.array([_ratio(s, n) for s, n in zip(sums, rows, strict=True)])
             levels = np.clip(means, *ends)
         return GroupScores(self.exact, levels, counts, *ends, sums, (high << 30) + low)

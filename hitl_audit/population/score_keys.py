@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DROPPED", "FIXED", "fixed_point", "key_of", "score_of"]
+__all__ = ["DROPPED", "FIXED", "HIGHEST", "fixed_point", "key_of", "score_of"]
 
 Keys = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -29,6 +29,9 @@ FIXED = 60
 """Fixed point: numbers from 0 to 1 as multiples of 2^-60, in two halves of 30 bits."""
 
 _HALF = int(np.float64(0.5).view(np.int64))
+
+HIGHEST = 2 * _HALF
+"""The key of 1."""
 
 
 def key_of(scores: Floats) -> Keys:

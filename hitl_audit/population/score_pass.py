@@ -29,7 +29,7 @@ from hitl_audit.population.batch import Levels, read_batch
 from hitl_audit.population.column_facts import facts_of
 from hitl_audit.population.content import row_digests
 from hitl_audit.population.part_counts import Cells, Fault, GroupNames, PartCounts, no_counts
-from hitl_audit.population.row_sample import sample_rows
+from hitl_audit.population.row_sample import joined_samples, no_sample, sample_rows
 from hitl_audit.population.score_classes import count_scores, no_scores
 from hitl_audit.rows import Part, id_texts
 
@@ -144,7 +144,7 @@ class ScorePass:
         from threadpoolctl import threadpool_limits
 
         found = no_counts()
-        samples = []
+        samples = [no_sample(self.sample_size)]
         first = 1
         below = self.cut
         # One thread of BLAS: several divide the rows among them, each with edges of its own.
@@ -155,13 +155,12 @@ class ScorePass:
                     counts = self._count(batch, part.name, first, below)
                     first += batch.num_rows
                     samples.append(counts.sample)
-                    found += replace(counts, sample=found.sample)
-                    if len(counts.sample) == self.sample_size:
-                        last = int(counts.sample.priority[-1])
-                        below = last if below is None else min(below, last)
-        for sample in samples:
-            found = replace(found, sample=found.sample + sample)
-        return found
+                    found += replace(counts, sample=no_sample(self.sample_size))
+                    # Joined rarely, because joining copies what is kept.
+                    if sum(map(len, samples)) >= 2 * self.sample_size:
+                        samples = [joined_samples(samples)]
+                        below = samples[0].last
+        return replace(found, sample=joined_samples(samples))
 
     def _count(self, arrow: pa.RecordBatch, part: str, first: int, below: int | None) -> PartCounts:
         """The counts of some rows, of which the first is the ``first`` of its part."""
@@ -264,6 +263,8 @@ def score_pass(
     carried: Sequence[str] = (),
     sample_size: int = 20_000,
     rows: int | None = None,
+    scoring: Any = None,
+    stated: Sequence[str] | None = None,
 ) -> ScorePass:
     """Check what can be checked before any row is read, and prepare the pass.
 
@@ -275,6 +276,9 @@ def score_pass(
         carried: more columns that the sample needs.
         sample_size: how many rows to sample.
         rows: how many there are, if that is known.
+        scoring: what scores the rows, if not the model itself (the same model in a
+            process of its own).
+        stated: the model's inputs by the signature that came with it.
 
     Raises:
         InputError: a column that is not there, the target among the model's inputs,
@@ -288,11 +292,11 @@ def score_pass(
     if plan.data.id is not None:
         missing_columns([plan.data.id], names, "data.id")
     missing_columns(carried, names, "the sample")
-    features = model_features(model, names, plan)
+    features = model_features(model, names, plan, stated)
     if plan.data.target in features:
         raise InputError(f'the target "{plan.data.target}" is among the model\'s inputs')
     return ScorePass(
-        predictor=predictor_of(model, plan),
+        predictor=replace(predictor_of(model, plan), model=model if scoring is None else scoring),
         model_digest=model_digest,
         features=tuple(features),
         target=plan.data.target,
@@ -341,9 +345,10 @@ def _cells(
 ) -> dict[tuple[str, ...], Cells]:
     """Count by group; the groups go through the expression as numbers, and get their names here."""
     import narwhals.stable.v2 as nw
+    import pyarrow as pa
 
     columns = {f"attribute {i}": codes for i, (codes, _) in enumerate(groups.values())}
-    frame = pd.DataFrame({**columns, "y_true": y_true, "y_pred": y_pred})
+    frame = pa.table({**columns, "y_true": y_true, "y_pred": y_pred})
     named = CellCounts(tuple(groups))
     texts = [names for _, names in groups.values()]
     for *codes, true, predicted, n in collected(

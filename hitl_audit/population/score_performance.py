@@ -161,11 +161,11 @@ def performance_of(
     )
     if both and not scores.exact:
         told = f"; {len(counts):,} classes of scores, off by at most"
-        auc_words = f"{told} {auc_bound(counts):.1g}"
+        auc_words = f"{told} {_rounded_up(auc_bound(counts))}"
         least, most = precision_bounds(counts)
         value = min(max(mixed_precision(counts), least), most)
         precision = _moved(precision, value)
-        precision_words = f"{told} {max(value - least, most - value):.1g}"
+        precision_words = f"{told} {_rounded_up(max(value - least, most - value))}"
     return group_performance(
         attribute,
         group,
@@ -181,6 +181,15 @@ def performance_of(
         auc_words=auc_words,
         precision_words=precision_words,
     )
+
+
+def _rounded_up(bound: float) -> str:
+    """A bound with one digit that it does not exceed."""
+    shown = f"{bound:.1g}"
+    if float(shown) >= bound:
+        return shown
+    step = 10.0 ** np.floor(np.log10(bound))
+    return f"{float(shown) + step:.1g}"
 
 
 def _moved(estimate: Estimate, value: float) -> Estimate:

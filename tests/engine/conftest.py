@@ -10,6 +10,8 @@ import pytest
 from hitl_audit.engine import SparkEngine, open_engine
 
 MASTER = "local-cluster[2,1,1024]"
+# Java compiles less: these programs are short.
+QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +28,8 @@ def classic(connect_port: int) -> Iterator[SparkEngine]:
     engine = open_engine(
         MASTER,
         options={
+            "spark.driver.extraJavaOptions": QUICK,
+            "spark.executor.extraJavaOptions": QUICK,
             "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
             "spark.connect.grpc.binding.address": "127.0.0.1",
             "spark.connect.grpc.binding.port": str(connect_port),

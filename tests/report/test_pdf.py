@@ -19,6 +19,7 @@ import pytest
 
 from hitl_audit.errors import ReportError
 from hitl_audit.report.document import (
+    Block,
     Facts,
     Heading,
     Note,
@@ -232,7 +233,7 @@ def test_signatures_are_on_page_one_where_it_has_room(
         SignatureField(f"role-{i}", f"Role {i}", "States it.", locks=i == roles - 1)
         for i in range(roles)
     )
-    summary = (
+    summary: tuple[Block, ...] = (
         *(Paragraph("Said on page one.") for _ in range(lines)),
         Heading("Who signed"),
         *fields,
