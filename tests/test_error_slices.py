@@ -348,7 +348,7 @@ def test_branches_are_the_tree_with_the_way_to_every_node(
         assert len(words) == branch.node.depth
         wrong, rest = errors[confirm][inside], errors[confirm][~inside]
         cells = [[wrong.sum(), (1 - wrong).sum()], [rest.sum(), (1 - rest).sum()]]
-        assert branch.p_value == pytest.approx(fisher_exact(cells)[1])
+        assert branch.p_value == pytest.approx(fisher_exact(np.array(cells))[1])
 
 
 def test_branches_need_their_columns(planted: tuple[pd.DataFrame, Any, ErrorSlices]) -> None:
