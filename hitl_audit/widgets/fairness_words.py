@@ -460,7 +460,7 @@ def _compared(
             "group": pair.group,
             "n": f"n = {pair.count.total:,}",
             "chip": _chip(_worst(statuses), exploring),
-            "cohort": _pair_beside(beside.get(pair.group), axis, cohort),
+            "cohort": _pair_beside(beside.get(pair.group), axis, cohort, reference),
         }
         rows.append(row)
     words = []
@@ -485,12 +485,13 @@ def _compared(
 
 
 def _pair_beside(
-    pair: Comparison | None, axis: Axis, cohort: Cohort | None
+    pair: Comparison | None, axis: Axis, cohort: Cohort | None, reference: str
 ) -> dict[str, Any] | None:
     """A comparison within the cohort; its reference group may be another one there."""
     if pair is None or cohort is None:
         return None
-    mark = _mark(pair, axis) | {"n": f"n = {pair.count.total:,}", "to": pair.reference}
+    other = "" if pair.reference == reference else pair.reference
+    mark = _mark(pair, axis) | {"n": f"n = {pair.count.total:,}", "to": other}
     mark["small"] = mark["small"] or cohort.small
     return mark
 

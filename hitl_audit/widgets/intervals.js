@@ -28,7 +28,7 @@ function sentence(row, what, cohort) {
   if (row.reference) parts.push("the reference group");
   if (row.chip) parts.push(row.chip.words);
   if (row.was_words) parts.push(`at the plan’s threshold ${row.was_words}`);
-  if (row.cohort) parts.push(`in ${cohort}, ${row.cohort.n}: ${row.cohort.small ? "insufficient data, " : ""}${figure(row.cohort)}`);
+  if (row.cohort) parts.push(`in ${cohort}, ${row.cohort.n}: ${row.cohort.small ? "insufficient data, " : ""}${figure(row.cohort)}${row.cohort.to ? `, compared with ${row.cohort.to}` : ""}`);
   return `${what} ${parts.join("; ")}.`;
 }
 
@@ -56,7 +56,7 @@ function intervals(list, { rows, ticks, lines, promise = [] }, { what, equal = n
           h("span", { class: "hj-muted" }, row.span)),
         row.small && !row.chip ? few() : chip(row.chip),
         row.cohort ? h("span", { class: "hi-beside" }, h("span", { class: "hi-k hi-k-cohort" }),
-          row.cohort.small ? "? insufficient data " : `${row.cohort.words} `, h("span", { class: "hi-n" }, row.cohort.n)) : null))),
+          row.cohort.small ? "? insufficient data " : `${row.cohort.words}${row.cohort.to ? ` vs ${row.cohort.to}` : ""} `, h("span", { class: "hi-n" }, row.cohort.n)) : null))),
     h("li", { class: "hi-row hi-axis", "aria-hidden": "true" },
       h("span", { class: "hi-label" }),
       h("span", { class: "hi-lane" },
