@@ -7,7 +7,7 @@ goes into the evidence as a value; nothing of it decides a promise.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -48,7 +48,7 @@ from hitl_audit.stability_index import calibration_bands, population_stability
 from hitl_audit.thresholds import ThresholdSweep, sweep_thresholds
 from hitl_audit.training import TrainingRows
 
-__all__ = ["analyse", "check_analyses", "sources"]
+__all__ = ["ErrorRows", "analyse", "check_analyses", "error_rows", "error_table", "sources"]
 
 Step = Callable[[str], None]
 
@@ -139,6 +139,7 @@ def analyse(
     training: TrainingRows | None,
     audited: date,
     step: Step,
+    of: int | None = None,
 ) -> Analyses:
     """Everything the plan asks for beyond the promises.
 
@@ -151,6 +152,7 @@ def analyse(
         training: the rows the model was fitted on, or ``None``.
         audited: the day of the audit.
         step: told what is being done.
+        of: how many rows ``inputs`` is a random sample of, if it is one.
     """
     step("what carries the gaps")
     contributions, notes = _contributions(inputs, plan, groups, explanation)
@@ -218,7 +220,7 @@ def analyse(
         mitigation=mitigation,
         alternatives=alternatives,
         profiles=tuple(
-            _profile(inputs, plan, section, profile, audited, training)
+            _sampled(_profile(inputs, plan, section, profile, audited, training), len(inputs), of)
             for section, profile in zip(plan.profiles, profiles, strict=True)
         ),
     )
@@ -411,28 +413,58 @@ def _flips(inputs: AuditInputs, plan: AuditPlan) -> tuple[tuple[FlipTest, ...], 
 # --- errors and alternatives ---
 
 
-def _error_slices(inputs: AuditInputs, plan: AuditPlan) -> ErrorSlices | None:
-    wrong = (inputs.y_pred != inputs.y_true).astype(np.int64)
-    table = inputs.X.assign(
+@dataclass(frozen=True)
+class ErrorRows:
+    """The rows in which errors are searched, and how.
+
+    Attributes:
+        table: (rows, inputs and sensitive attributes).
+        wrong: (rows,) 1 where the decision differs from the recorded outcome.
+        settings: arguments of ``find_error_slices`` and ``error_branches``.
+        notes: what a reader must know.
+    """
+
+    table: pd.DataFrame
+    wrong: npt.NDArray[np.int64]
+    settings: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def error_table(inputs: AuditInputs) -> pd.DataFrame:
+    """Inputs and sensitive attributes of all rows, the columns of a slice."""
+    return inputs.X.assign(
         **{str(c): inputs.sensitive[c] for c in inputs.sensitive if c not in inputs.X.columns}
     )
-    note: tuple[str, ...] = ()
+
+
+def error_rows(inputs: AuditInputs, plan: AuditPlan) -> ErrorRows | None:
+    """The rows in which errors are searched; ``None`` if they are too few."""
+    wrong = (inputs.y_pred != inputs.y_true).astype(np.int64)
+    table = error_table(inputs)
+    notes: tuple[str, ...] = ()
     if len(table) > SLICE_ROWS:
         place = np.sort(np.random.default_rng(plan.seed).permutation(len(table))[:SLICE_ROWS])
-        note = (f"Searched in {SLICE_ROWS:,} of {len(table):,} rows, drawn at random.",)
+        notes = (f"Searched in {SLICE_ROWS:,} of {len(table):,} rows, drawn at random.",)
         table, wrong = table.iloc[place], wrong[place]
     if len(table) < 8 or (plan.errors.min_size or 1) > len(table) // 4:
         return None
+    settings: dict[str, Any] = {
+        "min_size": plan.errors.min_size,
+        "labels": {str(c): plan.label(str(c)) for c in table.columns},
+        "confidence": plan.fairness.confidence,
+        "random_state": plan.seed,
+    }
+    return ErrorRows(table, wrong, settings, notes)
+
+
+def _error_slices(inputs: AuditInputs, plan: AuditPlan) -> ErrorSlices | None:
+    rows = error_rows(inputs, plan)
+    if rows is None:
+        return None
     found = find_error_slices(
-        table,
-        wrong,
-        max_literals=plan.errors.max_literals,
-        min_size=plan.errors.min_size,
-        labels={str(c): plan.label(str(c)) for c in table.columns},
-        confidence=plan.fairness.confidence,
-        random_state=plan.seed,
+        rows.table, rows.wrong, max_literals=plan.errors.max_literals, **rows.settings
     )
-    return replace(found, notes=(*found.notes, *note))
+    return replace(found, notes=(*found.notes, *rows.notes))
 
 
 def _alternatives(
@@ -527,6 +559,13 @@ def _profile(
         sources=tuple((s.citation, s.url, s.note) for s in profile.sources),
         **_bands(inputs, plan, profile, training),
     )
+
+
+def _sampled(record: ProfileRecord, rows: int, of: int | None) -> ProfileRecord:
+    if of is None:
+        return record
+    note = f"These tables are of a uniform random sample of {rows:,} of the {of:,} rows."
+    return replace(record, tables=replace(record.tables, notes=(note, *record.tables.notes)))
 
 
 def _bands(

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +21,12 @@ from hitl_audit.canonical import canonical_bytes, utc_text
 from hitl_audit.choice import choose
 from hitl_audit.collected_checks import NOTHING_COLLECTED, ProposedChecks, collect_checks
 from hitl_audit.dossier import Dossier
-from hitl_audit.errors import InputError, PlanError
+from hitl_audit.engine import Engine, LocalEngine, PartStore
+from hitl_audit.errors import InputError, PlanError, did_you_mean
 from hitl_audit.evidence import read_evidence, with_follow_ups
 from hitl_audit.files import write_atomically
 from hitl_audit.inputs import AuditInputs, build_inputs
-from hitl_audit.loading import read_data, read_model
+from hitl_audit.loading import LoadedModel, model_in_memory, read_data, read_planned_model
 from hitl_audit.manifest import ManifestFile
 from hitl_audit.people import evidence_with_people, kept_follow_ups, kept_ledger, team_ledger
 from hitl_audit.plan import AuditPlan, PlanLock, register
@@ -54,12 +55,19 @@ from hitl_audit.reviewing import (
     review_facts,
     rules_of,
 )
+from hitl_audit.rows import RowSource, collect, has_more_than, open_rows
+from hitl_audit.streaming import Rows, Streamed, StreamedRows, stream, streamed_again
 from hitl_audit.training import TrainingRows, training_rows
 from hitl_audit.what_if_setup import check_what_if, fact_groups, prepare_what_if
 
 if TYPE_CHECKING:
     from hitl_audit.widgets.adjudicate import AdjudicateWidget
+    from hitl_audit.widgets.cohort import Cohort
+    from hitl_audit.widgets.explanation_explorer import ExplanationExplorer
+    from hitl_audit.widgets.fairness_panel import FairnessPanel
     from hitl_audit.widgets.judge import JudgeWidget
+    from hitl_audit.widgets.oversight_panel import OversightPanel
+    from hitl_audit.widgets.slices_panel import SlicesPanel
     from hitl_audit.widgets.trials import Trials
     from hitl_audit.widgets.what_if_panel import WhatIfPanel
 
@@ -89,9 +97,12 @@ class Audit:
         model: a fitted binary classifier (with ``predict_proba``, or ``predict``
             and ``model.output = "label"`` in the plan), or a callable from a
             DataFrame to probabilities of the favorable outcome.
-        X: rows to audit; may hold more columns than the model reads.
-        y: recorded outcome per row. A Series is matched to ``X`` by index where both
-            name the same rows, else by position.
+        X: rows to audit; may hold more columns than the model reads. With ``y`` as the name
+            of a column, also rows that are not in memory: a path, a glob, a DuckDB relation,
+            a polars LazyFrame, a Spark DataFrame, whatever
+            :func:`hitl_audit.rows.open_rows` takes.
+        y: recorded outcome per row, or the name of the column of ``X`` with it. A Series is
+            matched to ``X`` by index where both name the same rows, else by position.
         sensitive: names of columns of ``X``, or a DataFrame or Series beside it.
         plan: path of an ``audit.toml``, an :class:`~hitl_audit.plan.AuditPlan`,
             or ``None`` for defaults without criteria: numbers, but no promise.
@@ -101,6 +112,8 @@ class Audit:
         train: ``(X_train, y_train)`` the model was fitted on, or with the
             sensitive attributes as a third table; default: ``data.train`` of
             the plan. Only the search for alternatives fits on them.
+        engine: where more rows than ``scale.in_memory_rows`` are counted; by default in
+            this process.
         now: the clock.
 
     Raises:
@@ -119,6 +132,7 @@ class Audit:
         ids: Sequence[Any] | None = None,
         folder: str | Path | None = None,
         train: tuple[Any, ...] | None = None,
+        engine: Engine | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         beside = sensitive.to_frame() if isinstance(sensitive, pd.Series) else sensitive
@@ -129,47 +143,148 @@ class Audit:
                 f"sensitive is a {type(beside).__name__}; expected names of columns of X, a "
                 "DataFrame or a Series"
             )
-        if np.ndim(y) != 1:
+        source = _source(X, y)
+        if np.ndim(y) != 1 and not isinstance(y, str):
             raise InputError(f"y has shape {np.shape(y)}; expected one value per row of X")
         if ids is not None and not hasattr(ids, "__len__"):
             raise InputError(f"ids is a {type(ids).__name__}; expected one value per row of X")
         names = None if beside is None else [str(c) for c in beside]
         self.plan = _plan_for(plan, names, y)
+        if source is not None and (isinstance(beside, pd.DataFrame) or ids is not None):
+            raise InputError(
+                "y is the name of a column, so X holds all there is; expected sensitive as names "
+                "of columns of X too, and the plan's data.id instead of ids"
+            )
         if names is not None and set(names) != set(self.plan.data.sensitive):
             raise PlanError(
                 f"sensitive is {', '.join(names)} and the plan's data.sensitive is "
                 f"{', '.join(self.plan.data.sensitive) or 'empty'}; expected the same attributes"
             )
-        self.inputs: AuditInputs = build_inputs(
-            model,
-            X,
-            y,
-            plan=self.plan,
-            sensitive=beside if isinstance(beside, pd.DataFrame) else None,
-            ids=ids,
+        self._start(Dossier(folder) if folder is not None else None, now, train)
+        if source is not None and (_is_distributed(engine) or self._too_many(source)):
+            self._wait(model_in_memory(model), source, engine)
+            return
+        if source is not None:
+            X = collect(source)
+            ids = None if self.plan.data.id is None else list(X[self.plan.data.id])
+        self._take(
+            build_inputs(
+                model,
+                X,
+                X[y] if isinstance(y, str) else y,
+                plan=self.plan,
+                sensitive=beside if isinstance(beside, pd.DataFrame) else None,
+                ids=ids,
+            ),
+            ids,
         )
-        self._history: pd.DataFrame | None = None
-        self._ids = ids
-        if train is not None:
-            self._training: TrainingRows | None = _training(train, self.inputs, self.plan)
-        else:
-            self._training = _training_file(Path(folder or ""), self.inputs, self.plan)
-        self._start(Dossier(folder) if folder is not None else None, now)
 
-    def _start(self, dossier: Dossier | None, now: Callable[[], datetime]) -> None:
+    def _start(
+        self,
+        dossier: Dossier | None,
+        now: Callable[[], datetime],
+        train: tuple[Any, ...] | None = None,
+    ) -> None:
         self._profiles = _profiles(self.plan, dossier)
-        check_analyses(self.inputs, self.plan, self._profiles, self._training)
-        check_what_if(self.inputs, self.plan)
         self._dossier = dossier
         self._now = now
-        self._gold = _gold(dossier, self.inputs, self.plan, self._ids)
+        self._train = train
+        self._history: pd.DataFrame | None = None
+        self._inputs: AuditInputs | None = None
+        self._rows: Rows | None = None
+        self._streamed: Streamed | None = None
         self._lock: PlanLock | None = None
         self._results: AuditResults | None = None
         self._trials: Trials | None = None
 
+    def _too_many(self, source: RowSource) -> bool:
+        return has_more_than(source, self.plan.scale.in_memory_rows)
+
+    def _wait(
+        self, loaded: LoadedModel, source: RowSource, engine: Engine | None, *, resume: bool = False
+    ) -> None:
+        """Rows that are too many to hold are read when they are first asked for."""
+        self._rows = Rows(loaded, source, engine or LocalEngine(), resume)
+
+    def _take(self, inputs: AuditInputs, ids: Sequence[Any] | None) -> None:
+        """Check what the plan asks for against the rows, before any work starts."""
+        folder = self._dossier.folder if self._dossier is not None else Path()
+        self._training: TrainingRows | None = (
+            _training_file(folder, inputs, self.plan)
+            if self._train is None
+            else _training(self._train, inputs, self.plan)
+        )
+        check_analyses(inputs, self.plan, self._profiles, self._training)
+        check_what_if(inputs, self.plan)
+        self._gold = _gold(self._dossier, inputs, self.plan, ids)
+        self._inputs = inputs
+
+    @property
+    def inputs(self) -> AuditInputs:
+        """The validated rows; a random sample of them, where they are too many to hold.
+
+        Of too many rows a sample is kept with the results; without it, this reads them all.
+        """
+        if self._inputs is None:
+            kept = self._kept_rows()
+            if kept is None:
+                return self._read_rows(lambda step, share: None)
+            self._hold(kept)
+        assert self._inputs is not None  # noqa: S101
+        return self._inputs
+
+    def _read_rows(self, progress: Progress) -> AuditInputs:
+        """Take all rows through the model."""
+        rows = self._rows
+        assert rows is not None  # noqa: S101
+        kept = None
+        if self._dossier is not None:
+            kept = PartStore(self._dossier.parts_path)
+            if not rows.resume:
+                self._dossier.forget_parts()
+        self._hold(stream(rows, self.plan, kept=kept, progress=progress))
+        return self.inputs
+
+    def _hold(self, streamed: Streamed) -> None:
+        self._streamed = streamed
+        id = self.plan.data.id
+        self._take(streamed.inputs, None if id is None else list(streamed.table[id]))
+
+    def _kept_rows(self) -> Streamed | None:
+        """The sample in the folder, if it is of these rows, this model and this plan."""
+        rows, dossier = self._rows, self._dossier
+        if rows is None or dossier is None or not dossier.rows_path.is_file():
+            return None
+        record = StreamedRows.read(dossier.rows_path.read_bytes())
+        made_with = (self.plan.digest, rows.loaded.digest)
+        if (record.plan, record.model) != made_with or record.source != rows.key(self.plan):
+            return None
+        table = pd.read_parquet(dossier.rows_table_path)
+        return streamed_again(rows.loaded, table, record, self.plan)
+
+    @property
+    def data_digest(self) -> str:
+        """The digest of all rows."""
+        inputs = self.inputs
+        return inputs.data_digest if self._streamed is None else self._streamed.record.data
+
     @classmethod
-    def open(cls, folder: str | Path, *, now: Callable[[], datetime] = utc_now) -> Audit:
+    def open(
+        cls,
+        folder: str | Path,
+        *,
+        engine: Engine | None = None,
+        resume: bool = False,
+        now: Callable[[], datetime] = utc_now,
+    ) -> Audit:
         """Open an audit folder: read the plan, the model and the data it names.
+
+        Args:
+            folder: the audit folder.
+            engine: where more rows than ``scale.in_memory_rows`` are counted; by default
+                in this process.
+            resume: go on where an interrupted run of these rows stopped.
+            now: the clock.
 
         Raises:
             PlanError: the plan cannot be used, or names no model, data or target.
@@ -188,37 +303,30 @@ class Audit:
         ]
         if absent:
             raise PlanError(f"{dossier.plan_path}: {', '.join(absent)} is missing")
-        frame = read_data(plan.data.path, folder=dossier.folder)
+        source = open_rows(plan.data.path, folder=dossier.folder, query=plan.data.query)
         for field, column in (("data.target", plan.data.target), ("data.id", plan.data.id)):
-            if column is not None and column not in frame.columns:
+            if column is not None and column not in source.columns:
                 raise InputError(
                     f'{field} is "{column}", which the data do not have; they have: '
-                    + ", ".join(map(str, frame.columns))
+                    + ", ".join(map(str, source.columns))
                 )
-        loaded = read_model(
-            plan.model.path,
-            folder=dossier.folder,
-            trust=plan.model.trust,
-            trusted_types=plan.model.trusted_types,
-        )
+        loaded = read_planned_model(plan.model, folder=dossier.folder)
         audit = cls.__new__(cls)
         audit.plan = plan
-        audit._ids = None if plan.data.id is None else list(frame[plan.data.id])
-        audit.inputs = build_inputs(
-            loaded.model,
-            frame,
-            frame[plan.data.target],
-            plan=plan,
-            ids=audit._ids,
-            loaded=loaded,
-        )
-        audit._history = (
-            read_data(plan.data.history, folder=dossier.folder, field="data.history")
-            if plan.data.history
-            else None
-        )
-        audit._training = _training_file(dossier.folder, audit.inputs, plan)
         audit._start(dossier, now)
+        if plan.data.history:
+            audit._history = read_data(
+                plan.data.history, folder=dossier.folder, field="data.history"
+            )
+        if _is_distributed(engine) or audit._too_many(source):
+            audit._wait(loaded, source, engine, resume=resume)
+            return audit
+        frame = read_data(plan.data.path, folder=dossier.folder, query=plan.data.query)
+        ids = None if plan.data.id is None else list(frame[plan.data.id])
+        inputs = build_inputs(
+            loaded.model, frame, frame[plan.data.target], plan=plan, ids=ids, loaded=loaded
+        )
+        audit._take(inputs, ids)
         return audit
 
     # --- running ---
@@ -254,14 +362,18 @@ class Audit:
             dossier.write_lock(lock)
         self._lock = lock
         with _progress_bar(progress) as step:
+            if self._rows is not None and (self._streamed is None or not self._streamed.population):
+                self._read_rows(step)
             results = self.computed(
                 lock,
-                remarks=_changes_since(self.inputs, dossier),
+                remarks=self._changes_since(),
                 proposed=self.proposed_checks(),
                 progress=step,
             )
+            self.inputs.model.check_unchanged()
             if dossier is not None:
-                dossier.replace_results(_result_files(results, self._gold))
+                dossier.replace_results(_result_files(results, self._gold, self._streamed))
+                dossier.forget_parts()
         self._results = results
         return results
 
@@ -273,12 +385,15 @@ class Audit:
         proposed: ProposedChecks = NOTHING_COLLECTED,
         progress: Progress = lambda step, share: None,
     ) -> AuditResults:
-        """Everything that the plan asks for, under its registration; nothing is kept.
+        """Everything that the plan asks for, under its registration; no result is kept.
 
         Raises:
             PlanError: the registration is of another plan, or not earlier than now.
             ExplanationError: no explanation agrees with the model.
         """
+        if self._rows is not None and (self._streamed is None or not self._streamed.population):
+            self._read_rows(progress)
+        streamed = self._streamed
         return run_audit(
             self.inputs,
             self.plan,
@@ -287,10 +402,28 @@ class Audit:
             history=self._history,
             profiles=self._profiles,
             training=self._training,
+            population=None if streamed is None else streamed.population,
             remarks=remarks,
             proposed=proposed,
             progress=progress,
         )
+
+    def _changes_since(self) -> tuple[str, ...]:
+        """What the last run in this folder was made on, if it was something else."""
+        dossier, inputs = self._dossier, self.inputs
+        if dossier is None or not dossier.results_exist:
+            return ()
+        before = read_evidence(dossier.evidence())
+        rows = len(inputs) if self._streamed is None else self._streamed.record.rows
+        remarks = []
+        if before.data.digest != self.data_digest:
+            remarks.append(
+                f"{LAST_RUN}, of {before.created[:19]} UTC, was on other data "
+                f"({before.data.rows:,} rows; these are {rows:,})."
+            )
+        if before.model.digest != inputs.model.digest:
+            remarks.append(f"{LAST_RUN}, of {before.created[:19]} UTC, was on another model.")
+        return tuple(remarks)
 
     @property
     def results(self) -> AuditResults:
@@ -321,7 +454,10 @@ class Audit:
 
     def ledger(self) -> Ledger:
         """The ledger to write to: the one of a team, if there is one, or the folder's file."""
-        return Ledger(team_ledger() or self.ledger_path)
+        if address := team_ledger():
+            return Ledger(address)
+        self.ledger_path.parent.mkdir(parents=True, exist_ok=True)
+        return Ledger(self.ledger_path)
 
     def session(
         self,
@@ -521,6 +657,43 @@ class Audit:
             self.trials(), row, labels=(plan.favorable_label, plan.unfavorable_label)
         )
 
+    @cached_property
+    def cohort(self) -> Cohort:
+        """The cases that the panels of this audit look at together; ``.frame()`` has them."""
+        from hitl_audit.widgets.cohort import Cohort
+
+        return Cohort.of(self.inputs, min_group=self.plan.fairness.min_group)
+
+    def fairness_panel(self) -> FairnessPanel:
+        """The panel on which thresholds are moved; runs the audit first if it was not run."""
+        from hitl_audit.widgets.fairness_panel import FairnessPanel, FairnessSetting
+
+        results = self.results  # the plan is registered before anybody looks
+        return FairnessPanel(FairnessSetting.of(results.inputs, self.plan), cohort=self.cohort)
+
+    def slices_panel(self) -> SlicesPanel:
+        """The panel of where the model errs; what is clicked becomes :attr:`cohort`.
+
+        Raises:
+            InputError: the plan asks for no search, or the rows are too few.
+        """
+        from hitl_audit.widgets.slices_panel import SlicesPanel, SlicesSetting
+
+        found = self.results.analyses.error_slices
+        return SlicesPanel(SlicesSetting.of(self.inputs, self.plan, found), self.cohort)
+
+    def explorer(self) -> ExplanationExplorer:
+        """The explanations, from what moves the model most to single cases, and the
+        :attr:`cohort` beside everybody.
+
+        Raises:
+            InputError: the plan asked for no explanation.
+        """
+        from hitl_audit.widgets.explanation_explorer import ExplanationExplorer, explored
+
+        about, title = explored(self.results, self.plan), self.plan.audit.title
+        return ExplanationExplorer(about, title=title, trials=self.trials(), cohort=self.cohort)
+
     def proposed_checks(self) -> ProposedChecks:
         """What people expected of this model on the what-if panel, and it violated.
 
@@ -577,6 +750,14 @@ class Audit:
             record_once(self.ledger(), due)
             events = self._events()
         return register_of(events, self._now(), plan_digest=digests[0], model_digest=digests[1])
+
+    def oversight_panel(self) -> OversightPanel:
+        """:meth:`oversight` and the escalations as a panel that follows the ledger, live."""
+        from hitl_audit.widgets.oversight_panel import OversightPanel, OversightWatch
+
+        kept, model = partial(kept_ledger, self.ledger_path), self.inputs.model.digest
+        about = (kept, self.results.sample, self.review_facts(), self.plan)
+        return OversightPanel(OversightWatch(*about, model_digest=model, now=self._now))
 
     def resolve(
         self, escalation_id: str, *, outcome: str, rationale: str, reviewer: str, role: str
@@ -680,6 +861,30 @@ class Audit:
         return render(evidence, plan=self.plan, lock=lock, now=now, beside=beside)
 
 
+def _is_distributed(engine: Engine | None) -> bool:
+    """An engine that is not of this machine has its own rows: they are never collected."""
+    return engine is not None and not isinstance(engine, LocalEngine)
+
+
+def _source(X: Any, y: Any) -> RowSource | None:
+    """The rows, where they are given with their outcome as one of the columns."""
+    if not isinstance(y, str):
+        held = hasattr(X, "__array__") or hasattr(X, "to_pandas") or hasattr(X, "__len__")
+        if held and not isinstance(X, str):
+            return None
+        raise InputError(
+            f"X is a {type(X).__name__}, whose rows are not in memory; expected y as the name of "
+            "its column with the outcome"
+        )
+    source = open_rows(X, field="X")
+    if y not in source.columns:
+        raise InputError(
+            f'y is "{y}", which X does not have{did_you_mean(y, source.columns)}; X has: '
+            + ", ".join(source.columns)
+        )
+    return source
+
+
 def _gold(
     dossier: Dossier | None, inputs: AuditInputs, plan: AuditPlan, ids: Sequence[Any] | None
 ) -> dict[str, int]:
@@ -748,31 +953,19 @@ def _plan_for(
         return AuditPlan.from_toml(path.read_bytes(), name=str(path))
     if sensitive is None:
         raise PlanError("neither plan nor sensitive is given; expected at least one of them")
-    values = pd.Series(y).dropna().unique().tolist()
+    target = y if isinstance(y, str) else ""
+    values = [] if target else pd.Series(y).dropna().unique().tolist()
     if not {0, 1} >= set(values):
         raise PlanError(
             f"without a plan the outcome must be 0 or 1 (1 = favorable); it is {values[:5]}. Say "
             "which value is favorable in a plan: data.favorable"
         )
     return AuditPlan.from_dict(
-        {"audit": {"title": "Model audit"}, "data": {"sensitive": sensitive, "favorable": 1}}
+        {
+            "audit": {"title": "Model audit"},
+            "data": {"sensitive": sensitive, "favorable": 1, "target": target},
+        }
     )
-
-
-def _changes_since(inputs: AuditInputs, dossier: Dossier | None) -> tuple[str, ...]:
-    """What the last run in this folder was made on, if it was something else."""
-    if dossier is None or not dossier.results_exist:
-        return ()
-    before = read_evidence(dossier.evidence())
-    remarks = []
-    if before.data.digest != inputs.data_digest:
-        remarks.append(
-            f"{LAST_RUN}, of {before.created[:19]} UTC, was on other data "
-            f"({before.data.rows:,} rows; these are {len(inputs):,})."
-        )
-    if before.model.digest != inputs.model.digest:
-        remarks.append(f"{LAST_RUN}, of {before.created[:19]} UTC, was on another model.")
-    return tuple(remarks)
 
 
 def _kept_results(audit: Audit, dossier: Dossier) -> AuditResults | None:
@@ -782,7 +975,7 @@ def _kept_results(audit: Audit, dossier: Dossier) -> AuditResults | None:
     evidence = read_evidence(dossier.evidence())
     inputs = audit.inputs
     made_with = (evidence.plan.digest, evidence.model.digest, evidence.data.digest)
-    if made_with != (audit.plan.digest, inputs.model.digest, inputs.data_digest):
+    if made_with != (audit.plan.digest, inputs.model.digest, audit.data_digest):
         return None
     folder = dossier.results_path
     return read_results(
@@ -824,12 +1017,17 @@ def _reveal(audit: Audit, case_id: str) -> Revealed:
     )
 
 
-def _result_files(results: AuditResults, gold: Mapping[str, int]) -> dict[str, bytes]:
+def _result_files(
+    results: AuditResults, gold: Mapping[str, int], streamed: Streamed | None
+) -> dict[str, bytes]:
     files = {
         "evidence.json": results.evidence.to_bytes(),
         "sample.json": canonical_bytes(results.sample),
     }
     tables = results.tables()
+    if streamed is not None:
+        files["rows.json"] = canonical_bytes(streamed.record)
+        tables["rows"] = streamed.table
     if gold:
         tables["gold"] = pd.DataFrame({"case_id": list(gold), "answer": list(gold.values())})
     for name, table in tables.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,8 +29,8 @@ LIGHTGBM_REGRESSORS = (
 )
 
 
-def read_xgboost(file: Path) -> Any:
-    """A fitted ``XGBClassifier`` or ``XGBRegressor`` from a ``.ubj`` or ``.json`` file.
+def read_xgboost(content: bytes) -> Any:
+    """A fitted ``XGBClassifier`` or ``XGBRegressor``, from a ``.ubj`` or ``.json`` file's bytes.
 
     Class labels are not in the file: they are 0 … k − 1.
 
@@ -43,10 +42,10 @@ def read_xgboost(file: Path) -> Any:
         import xgboost
     except ImportError as error:
         raise MissingDependencyError(
-            f"{file.name} is read by xgboost, which is not installed"
+            "an XGBoost model in a .ubj or .json file is read by xgboost, which is not installed"
         ) from error
     try:
-        booster = xgboost.Booster(model_file=str(file))
+        booster = xgboost.Booster(model_file=bytearray(content))
         objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
     except xgboost.core.XGBoostError as error:
         raise InputError(f"it is no XGBoost model: {str(error).splitlines()[0]}") from error
@@ -59,7 +58,7 @@ def read_xgboost(file: Path) -> Any:
             f'its objective is "{objective}"; accepted: '
             f"{', '.join((*XGBOOST_CLASSIFIERS, 'reg:…', 'count:poisson'))}"
         )
-    model.load_model(str(file))
+    model.load_model(bytearray(content))
     return model
 
 

@@ -8,6 +8,7 @@ programs agree on the bytes; tables are hashed column by column.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +29,8 @@ __all__ = [
     "digest_bytes",
     "digest_columns",
     "digest_file",
+    "digest_records",
+    "keyed_sha256",
     "plain",
     "seeded_digests",
     "sha256",
@@ -103,6 +106,11 @@ def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
+def keyed_sha256(secret: bytes, data: bytes) -> bytes:
+    """HMAC-SHA-256 (RFC 2104) of bytes, as 32 bytes: only who has the secret can make it."""
+    return hmac.digest(secret, data, "sha256")
+
+
 def digest_bytes(data: bytes) -> Digest:
     """SHA-256 of bytes, as text."""
     return Digest("sha256:" + sha256(data).hex())
@@ -132,6 +140,23 @@ def seeded_digests(seed: int, texts: Sequence[str]) -> bytes:
         return b"".join(sha256(canonical_bytes([seed, text])) for text in texts)
     hasher, start = hashlib.sha256, canonical_bytes([seed])[:-1].decode()
     return b"".join([hasher(f'{start},"{text}"]'.encode()).digest() for text in texts])
+
+
+def digest_records(records: bytes, ends: Sequence[int] | int) -> bytes:
+    """The SHA-256 of many records that lie end to end, 32 bytes each, end to end.
+
+    Args:
+        records: the bytes of all records.
+        ends: where each record ends, or the one length of them all.
+    """
+    hasher, view = hashlib.sha256, memoryview(records)
+    if isinstance(ends, int):
+        places = range(0, len(records), ends)
+        return b"".join([hasher(view[i : i + ends]).digest() for i in places])
+    starts = [0, *ends[:-1]]
+    return b"".join(
+        [hasher(view[i:j]).digest() for i, j in zip(starts, ends, strict=True)] if ends else []
+    )
 
 
 def digest_columns(columns: Iterable[tuple[str, str, Iterable[bytes]]]) -> Digest:

@@ -160,18 +160,39 @@ def init(folder: Path, example: str | None, as_json: bool) -> int:
     default="",
     help="Register a plan that was changed after results were known; the document says so.",
 )
+@click.option(
+    "--engine",
+    metavar="WHERE",
+    default="local",
+    show_default=True,
+    help="Where more rows than memory holds are counted: local, or a Spark master "
+    "(spark://…, local[2]) or a Spark Connect server (sc://…).",
+)
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes of the local engine.",
+)
+@click.option("--resume", is_flag=True, help="Go on where an interrupted run stopped.")
 @as_json
 @_command
-def run(folder: Path, reregister: str, as_json: bool) -> int:
+def run(
+    folder: Path, reregister: str, engine: str, workers: int, resume: bool, as_json: bool
+) -> int:
     """Register the plan, compute the results and print what was found.
 
     Exit code: 0 all criteria met, 1 some not met, 3 some undecided and none not met.
     """
     from hitl_audit.audit import Audit
+    from hitl_audit.engine import open_engine
     from hitl_audit.words import findings_words
 
-    with _steps() as progress:
-        results = Audit.open(folder, now=_now).run(progress=progress, reregister=reregister)
+    with _steps() as progress, open_engine(engine, workers=workers) as where:
+        audit = Audit.open(folder, engine=where, resume=resume, now=_now)
+        results = audit.run(progress=progress, reregister=reregister)
     status = str(results.evidence.status)
     if as_json:
         _json(

@@ -56,6 +56,25 @@ class Dossier:
         return self.folder / "results"
 
     @property
+    def parts_path(self) -> Path:
+        """Finished parts of a run over many rows, until it is done."""
+        return self.folder / ".parts"
+
+    def forget_parts(self) -> None:
+        """Remove what an interrupted run has finished."""
+        shutil.rmtree(self.parts_path, ignore_errors=True)
+
+    @property
+    def rows_path(self) -> Path:
+        """Of which rows the kept sample is, where there were too many to hold."""
+        return self.results_path / "rows.json"
+
+    @property
+    def rows_table_path(self) -> Path:
+        """The kept sample."""
+        return self.results_path / "rows.parquet"
+
+    @property
     def evidence_path(self) -> Path:
         """The numbers of the last run."""
         return self.results_path / "evidence.json"

@@ -29,9 +29,17 @@ from hitl_audit.slices.conditions import (
 )
 from hitl_audit.slices.gauge import Gauge, Kind
 from hitl_audit.slices.search import Found, find_slices
-from hitl_audit.slices.tree import TreeNode, error_tree
+from hitl_audit.slices.tree import Branch, TreeNode, error_tree, grown_branches
 
-__all__ = ["ErrorSlice", "ErrorSlices", "TreeNode", "find_error_slices"]
+__all__ = [
+    "Branch",
+    "ErrorSlice",
+    "ErrorSlices",
+    "TreeNode",
+    "branch_holds",
+    "error_branches",
+    "find_error_slices",
+]
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.bool_]
@@ -222,8 +230,6 @@ def find_error_slices(
         InputError: lengths that differ, errors that are missing or infinite, a
             column that has no conditions, or an impossible setting.
     """
-    table = _table(X)
-    loss = _losses(errors, len(table))
     for name, whole, least, most in (
         ("max_literals", max_literals, 1, 3),
         ("bins", bins, 2, 20),
@@ -232,27 +238,9 @@ def find_error_slices(
     ):
         if not least <= whole <= most:
             raise InputError(f"{name} is {whole}; accepted: {least} to {most}")
-    for name, share in (("n_holdout_share", n_holdout_share), ("confidence", confidence)):
-        if not 0 < share < 1:
-            raise InputError(f"{name} is {share}; accepted: a number between 0 and 1")
-    n_search = len(table) - round(n_holdout_share * len(table))
-    if min(n_search, len(table) - n_search) < 2:
-        raise InputError(f"X has {len(table)} rows; accepted: at least 2 to search, 2 to confirm")
-    if min_size is None:
-        min_size = min(max(_LEAST_ROWS, math.ceil(n_search / 100)), max(1, n_search // 2))
-    if not 1 <= min_size <= n_search // 2:
-        raise InputError(
-            f"min_size is {min_size}; accepted: 1 to {n_search // 2}, half of the {n_search} rows "
-            "searched"
-        )
-    searched = np.zeros(len(table), dtype=bool)
-    searched[np.random.default_rng(random_state).permutation(len(table))[:n_search]] = True
-    words = {} if labels is None else labels
-    features = [
-        cells_of(table.iloc[:, i], searched, bins=bins, min_size=min_size, labels=words)
-        for i in range(table.shape[1])
-    ]
-    usable = [feature for feature in features if feature.conditions]
+    halves = _halves(X, errors, bins, min_size, n_holdout_share, labels, confidence, random_state)
+    table, loss, searched, min_size = halves.table, halves.loss, halves.searched, halves.min_size
+    usable, gauge, n_search = halves.usable, halves.gauge, int(halves.searched.sum())
     found, candidates, guarantee = find_slices(
         [replace(feature, codes=feature.codes[searched]) for feature in usable],
         loss[searched],
@@ -260,7 +248,6 @@ def find_error_slices(
         min_size=min_size,
         max_slices=max_slices,
     )
-    gauge = Gauge("error rate" if np.isin(loss, (0, 1)).all() else "mean loss", confidence)
     measured = [_Measured(one, _holds(one.conditions, table[~searched])) for one in found]
     slices = _confirmed(measured, loss[~searched], gauge, min_size)
     value, low, high = gauge.estimate(loss[~searched])
@@ -280,8 +267,109 @@ def find_error_slices(
         method=gauge.method,
         test=gauge.test,
         guarantee=guarantee,
-        notes=_notes(features, table, searched, loss),
+        notes=_notes(halves.features, table, searched, loss),
     )
+
+
+def error_branches(
+    X: Any,
+    errors: Any,
+    *,
+    min_size: int | None = None,
+    bins: int = 4,
+    n_holdout_share: float = 0.5,
+    tree_depth: int = 3,
+    labels: Mapping[str, str] | None = None,
+    confidence: float = 0.95,
+    random_state: int = 0,
+) -> tuple[Branch, ...]:
+    """The tree of :func:`find_error_slices`, with the way to every node and a test of it.
+
+    With the same arguments the nodes are the same; :func:`branch_holds` tells
+    the rows of a node in any table with these columns.
+
+    Raises:
+        InputError: as :func:`find_error_slices`.
+    """
+    if not 1 <= tree_depth <= 3:
+        raise InputError(f"tree_depth is {tree_depth}; accepted: 1 to 3")
+    if not 2 <= bins <= 20:
+        raise InputError(f"bins is {bins}; accepted: 2 to 20")
+    halves = _halves(X, errors, bins, min_size, n_holdout_share, labels, confidence, random_state)
+    return grown_branches(
+        halves.usable,
+        halves.searched,
+        halves.loss,
+        halves.gauge,
+        halves.min_size,
+        tree_depth,
+        random_state,
+    )
+
+
+def branch_holds(branch: Branch, X: Any) -> Rows:
+    """Which rows of a table belong to a node; a missing value does not meet a condition.
+
+    Raises:
+        InputError: a column that the way to the node is about is not there.
+    """
+    table = _table(X)
+    rows = np.ones(len(table), dtype=bool)
+    for condition, met in branch.steps:
+        rows &= _holds([condition], table) == met
+    return rows
+
+
+@dataclass(frozen=True)
+class _Halves:
+    """The checked rows, the half that is searched, and the features cut into cells."""
+
+    table: pd.DataFrame
+    loss: Floats
+    searched: Rows
+    features: tuple[FeatureCells, ...]
+    gauge: Gauge
+    min_size: int
+
+    @property
+    def usable(self) -> list[FeatureCells]:
+        return [feature for feature in self.features if feature.conditions]
+
+
+def _halves(
+    X: Any,
+    errors: Any,
+    bins: int,
+    min_size: int | None,
+    n_holdout_share: float,
+    labels: Mapping[str, str] | None,
+    confidence: float,
+    random_state: int,
+) -> _Halves:
+    table = _table(X)
+    loss = _losses(errors, len(table))
+    for name, share in (("n_holdout_share", n_holdout_share), ("confidence", confidence)):
+        if not 0 < share < 1:
+            raise InputError(f"{name} is {share}; accepted: a number between 0 and 1")
+    n_search = len(table) - round(n_holdout_share * len(table))
+    if min(n_search, len(table) - n_search) < 2:
+        raise InputError(f"X has {len(table)} rows; accepted: at least 2 to search, 2 to confirm")
+    if min_size is None:
+        min_size = min(max(_LEAST_ROWS, math.ceil(n_search / 100)), max(1, n_search // 2))
+    if not 1 <= min_size <= n_search // 2:
+        raise InputError(
+            f"min_size is {min_size}; accepted: 1 to {n_search // 2}, half of the {n_search} rows "
+            "searched"
+        )
+    searched = np.zeros(len(table), dtype=bool)
+    searched[np.random.default_rng(random_state).permutation(len(table))[:n_search]] = True
+    words = {} if labels is None else labels
+    features = tuple(
+        cells_of(table.iloc[:, i], searched, bins=bins, min_size=min_size, labels=words)
+        for i in range(table.shape[1])
+    )
+    gauge = Gauge("error rate" if np.isin(loss, (0, 1)).all() else "mean loss", confidence)
+    return _Halves(table, loss, searched, features, gauge, min_size)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@
     ├── PlanError              the plan (audit.toml) cannot be used
     ├── InputError             the model or the data cannot be used
     │   └── UntrustedModelError    a model file wants types nobody allowed
+    ├── EngineError            a part of the data could not be worked on
     ├── ExplanationError       no explanation that can be vouched for
     ├── LedgerError            the judgment ledger refused, or is damaged
     ├── ReportError            the document cannot be made
@@ -25,6 +26,7 @@ from difflib import get_close_matches
 
 __all__ = [
     "AuditError",
+    "EngineError",
     "ExplanationError",
     "InputError",
     "LedgerError",
@@ -60,6 +62,10 @@ class UntrustedModelError(InputError):
     def __init__(self, message: str, types: Iterable[str] = ()) -> None:
         super().__init__(message)
         self.types = tuple(sorted(types))
+
+
+class EngineError(AuditError):
+    """A part of the data could not be worked on; the message names the part."""
 
 
 class ExplanationError(AuditError):

@@ -114,7 +114,11 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class DataRecord:
-    """The audited rows; ``features`` as (column, words), ``excluded`` as (column, reason)."""
+    """The audited rows; ``features`` as (column, words), ``excluded`` as (column, reason).
+
+    Where there were too many rows to hold, promises, group metrics and performance are
+    about all of them, and everything else about a uniform random sample of ``sampled_rows``.
+    """
 
     description: str
     source: str
@@ -127,6 +131,7 @@ class DataRecord:
     excluded: tuple[tuple[str, str], ...]
     protected_inputs: tuple[str, ...]
     notes: tuple[str, ...]
+    sampled_rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -415,13 +420,55 @@ _NO_ESCALATIONS, _NO_EDITS = EscalationRegister(), WhatIfNote()
 
 
 @dataclass(frozen=True)
+class DisclosedWords:
+    """What somebody wrote about a case: a verdict's reasons, or those of who decided."""
+
+    case_id: str
+    reviewer: str
+    answer: str
+    words: str
+
+
+@dataclass(frozen=True)
+class DisclosedCase:
+    """One judged case; ``groups`` in the order of the attributes, ``""`` where not published."""
+
+    case_id: str
+    groups: tuple[str, ...]
+    score: float | None
+    decision: str
+    verdicts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Disclosure:
+    """What the plan lets out about people beyond numbers; empty unless it allows it.
+
+    Attributes:
+        names: (number of a reviewer, name).
+        words: what reviewers wrote.
+        cases: the judged cases, with the groups of these ``attributes``.
+    """
+
+    names: tuple[tuple[str, str], ...] = ()
+    words: tuple[DisclosedWords, ...] = ()
+    cases: tuple[DisclosedCase, ...] = ()
+    attributes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ReviewRecord:
-    """What else the review left on record, without names and without words of a person."""
+    """What else the review left on record.
+
+    No name and no words of a person are in it, but for what the plan lets out
+    (``disclosed``).
+    """
 
     reviewers: tuple[ReviewerNote, ...] = ()
     escalations: EscalationRegister = _NO_ESCALATIONS
     what_if: WhatIfNote = _NO_EDITS
     changes: tuple[ChangeNote, ...] = ()
+    disclosed: Disclosure = Disclosure()
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ __all__ = [
     "evaluate",
     "metric_words",
     "percent",
+    "status_of",
 ]
 
 Compare = Literal["ratio", "difference", "value"]
@@ -210,6 +211,16 @@ def decide(criterion: Criterion, comparison: Comparison) -> Verdict:
             why += ", nor would any realistic number: the value lies at the threshold"
     words = f"{_measured(criterion, comparison)}, the promise is {_promise(criterion)}: {why}."
     return Verdict(comparison, status, needed, words)
+
+
+def status_of(criterion: Criterion, comparison: Comparison) -> Status:
+    """How :func:`decide` would decide, without words and without the rows that it would take.
+
+    Raises:
+        InputError: the comparison measures something else than the criterion asks for.
+    """
+    _check_same_question(criterion, comparison)
+    return _judge(criterion, comparison)[0]
 
 
 def evaluate(id: str, criterion: Criterion, comparisons: Sequence[Comparison]) -> Finding:

@@ -26,6 +26,8 @@ __all__ = [
     "encode",
     "group_columns",
     "group_name",
+    "level_text",
+    "missing_and_unknown",
 ]
 
 Codes = npt.NDArray[np.int64]
@@ -203,15 +205,10 @@ def _encoded(name: str, series: pd.Series[Any], argument: str) -> Feature:
             "numbers, booleans, dates or categories"
         ) from None
     values = [*levels, UNKNOWN]
-    texts = [*(_text(level) for level in levels), UNKNOWN]
+    texts = [*(level_text(level) for level in levels), UNKNOWN]
     missing = int((codes < 0).sum())
     if missing and UNKNOWN in texts[:-1]:
-        raise InputError(
-            f'{argument}, "{name}" is missing in {missing} of {len(series)} rows and has a group '
-            f'called "{UNKNOWN}", which is what the missing values are called; accepted: another '
-            f'name for that group, or "{UNKNOWN}" in place of the missing values if it says the '
-            "same"
-        )
+        raise missing_and_unknown(f'{argument}, "{name}"', missing, len(series))
     # The code of a missing value is −1: the last text. Only what occurs is a group.
     occurs = sorted({*texts[:-1], *([UNKNOWN] if missing else [])})
     place = {text: i for i, text in enumerate(occurs)}
@@ -222,8 +219,21 @@ def _encoded(name: str, series: pd.Series[Any], argument: str) -> Feature:
     return Feature(name, places[codes], tuple(occurs), tuple(given[text] for text in occurs))
 
 
-def _text(level: Any) -> str:
-    """A level as text; a column of whole numbers became floats if values are missing."""
+def missing_and_unknown(place: str, missing: int, rows: int) -> InputError:
+    """The error of a column with missing values and a group of the name they are given."""
+    return InputError(
+        f"{place} is missing in {missing} of {rows} rows and has a group "
+        f'called "{UNKNOWN}", which is what the missing values are called; accepted: another '
+        f'name for that group, or "{UNKNOWN}" in place of the missing values if it says the '
+        "same"
+    )
+
+
+def level_text(level: Any) -> str:
+    """A value as the name of its group.
+
+    A column of whole numbers became floats if values are missing, so 17.0 is ``"17"``.
+    """
     if isinstance(level, float) and level.is_integer():
         return str(int(level))
     return str(level)

@@ -13,8 +13,8 @@ import importlib.metadata
 import platform
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,24 @@ from hitl_audit.groups import UNKNOWN, group_columns
 from hitl_audit.loading import LoadedModel, model_in_memory
 from hitl_audit.plan import AuditPlan
 
-__all__ = ["AuditInputs", "Predictor", "build_inputs", "digest_frame"]
+__all__ = [
+    "MAX_GROUPS",
+    "AuditInputs",
+    "Predictor",
+    "build_inputs",
+    "check_reference",
+    "digest_frame",
+    "environment_versions",
+    "fitted_encoders",
+    "missing_columns",
+    "model_features",
+    "notes_in_words",
+    "outcome_problem",
+    "predictor_of",
+    "scores_problem",
+    "target_problem",
+    "too_many_groups",
+]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -61,6 +78,18 @@ class Predictor:
         Raises:
             InputError: the model failed, or returned something else.
         """
+        raw = self.raw_score(X)
+        bad = ~((raw >= 0) & (raw <= 1))
+        if bad.any():
+            raise scores_problem(int(bad.sum()), f"row {int(np.flatnonzero(bad)[0]) + 1}")
+        return raw
+
+    def raw_score(self, X: pd.DataFrame) -> FloatArray:
+        """What the model returns, shape (n,): not checked to be from 0 to 1.
+
+        Raises:
+            InputError: the model failed, or returned something of another shape.
+        """
         try:
             if self.output == "label":
                 raw = np.asarray(self.model.predict(X) == self.favorable, dtype=float)
@@ -68,6 +97,8 @@ class Predictor:
                 raw = np.asarray(self.model.predict_proba(X), dtype=float)[:, self.column]
             else:
                 raw = np.asarray(self.model(X), dtype=float)
+        except InputError:
+            raise  # a worker or an endpoint says itself what failed, on which rows
         except Exception as error:
             raise InputError(
                 f"the model failed on {len(X)} rows of data: {type(error).__name__}: {error}"
@@ -76,12 +107,6 @@ class Predictor:
             raise InputError(
                 f"the model returned an array of shape {raw.shape} for {len(X)} rows; expected "
                 f"({len(X)},) probabilities of the favorable outcome"
-            )
-        bad = ~((raw >= 0) & (raw <= 1))
-        if bad.any():
-            raise InputError(
-                f"the model returned {int(bad.sum())} scores outside 0 to 1 or not a number "
-                f"(first at row {int(np.flatnonzero(bad)[0]) + 1}); expected probabilities"
             )
         return raw
 
@@ -145,7 +170,8 @@ def digest_frame(frame: pd.DataFrame) -> Digest:
     return digest_columns(columns)
 
 
-def _environment() -> dict[str, str]:
+def environment_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that compute."""
     found = {
         "python": platform.python_version(),
         "platform": f"{sys.platform} {platform.machine()}",
@@ -193,7 +219,12 @@ def _aligned(name: str, other: Any, frame: pd.DataFrame) -> Any:
     return other.loc[frame.index]
 
 
-def _missing_columns(wanted: Sequence[str], frame: pd.DataFrame, field: str) -> None:
+def missing_columns(wanted: Sequence[str], frame: pd.DataFrame, field: str) -> None:
+    """Refuse a table that lacks a column.
+
+    Raises:
+        InputError: naming the column, who needs it, and what there is.
+    """
     absent = [c for c in wanted if c not in frame.columns]
     if absent:
         have = [str(c) for c in frame.columns]
@@ -206,61 +237,120 @@ def _missing_columns(wanted: Sequence[str], frame: pd.DataFrame, field: str) -> 
         )
 
 
+def too_many_groups(name: str, distinct: str) -> InputError:
+    """The error of a sensitive attribute with more than :data:`MAX_GROUPS` values."""
+    return InputError(
+        f'sensitive attribute "{name}" has {distinct} different values; expected at most '
+        f"{MAX_GROUPS} groups (put a number such as an age into bands first)"
+    )
+
+
+def check_reference(attribute: str, wanted: str, groups: Iterable[str]) -> None:
+    """Refuse a reference group that does not occur.
+
+    Raises:
+        InputError: naming the groups that do.
+    """
+    present = sorted(groups)
+    if wanted not in present:
+        raise InputError(
+            f'data.reference.{attribute} is "{wanted}"; accepted: {", ".join(present)}'
+            + did_you_mean(wanted, present)
+        )
+
+
+def scores_problem(bad: int, first: str) -> InputError:
+    """The error of scores that are no probabilities."""
+    return InputError(
+        f"the model returned {bad} scores outside 0 to 1 or not a number "
+        f"(first at {first}); expected probabilities"
+    )
+
+
+def target_problem(missing: int, rows: int, first: str) -> InputError:
+    """The error of rows without a recorded outcome."""
+    return InputError(
+        f"the target is missing in {missing} of {rows} rows (first: {first}); an audit needs the "
+        "recorded outcome of every row: drop these rows first"
+    )
+
+
+def outcome_problem(values: Sequence[Any], favorable: Any) -> InputError | None:
+    """What is wrong with a target of these values, or ``None``."""
+    shown = ", ".join(repr(v) for v in values[:10])
+    if favorable not in values:
+        return InputError(
+            f"data.favorable is {favorable!r}, which the target never is; it is {shown}"
+        )
+    if len(values) == 1:
+        return InputError(
+            f"every row has the same outcome ({values[0]!r}); expected both outcomes in the data"
+        )
+    if len(values) > 2:
+        return InputError(
+            f"the target has {len(values)} different values ({shown}); expected two: this version "
+            "audits binary decisions"
+        )
+    return None
+
+
 def _groups(sensitive: pd.DataFrame) -> pd.DataFrame:
     """Sensitive attributes as text; missing is ``"unknown"``."""
     for name in sensitive:
         distinct = sensitive[name].nunique()
         if distinct > MAX_GROUPS:
-            raise InputError(
-                f'sensitive attribute "{name}" has {distinct} different values; expected at most '
-                f"{MAX_GROUPS} groups (put a number such as an age into bands first)"
-            )
+            raise too_many_groups(str(name), str(distinct))
     if not len(sensitive.columns):
         return pd.DataFrame(index=range(len(sensitive)))
     return pd.DataFrame(group_columns(sensitive, len(sensitive)))
 
 
-def _model_features(model: Any, frame: pd.DataFrame, plan: AuditPlan) -> list[str]:
+def model_features(
+    model: Any, frame: pd.DataFrame, plan: AuditPlan, stated: Sequence[str] | None = None
+) -> list[str]:
+    """The columns that the model reads; only the names of ``frame`` are looked at.
+
+    Args:
+        model: knows its inputs, or not.
+        frame: a table with the columns of the data.
+        plan: may name the model's inputs.
+        stated: the inputs by the signature that came with the model.
+
+    Raises:
+        InputError: a column that is not there.
+    """
     if plan.data.features is not None:
-        _missing_columns(plan.data.features, frame, "data.features")
+        missing_columns(plan.data.features, frame, "data.features")
         return list(plan.data.features)
     names = getattr(model, "feature_names_in_", None)
     if names is not None:
-        _missing_columns([str(n) for n in names], frame, "the model")
+        missing_columns([str(n) for n in names], frame, "the model")
         return [str(n) for n in names]
+    if stated is not None:
+        missing_columns(stated, frame, "the model's signature")
+        return list(stated)
     outside = {plan.data.target, plan.data.id, *plan.data.sensitive, *plan.data.excluded}
     return [c for c in frame.columns if c not in outside]
 
 
-def _targets(y: Any, plan: AuditPlan) -> tuple[IntArray, pd.Series]:
+def _targets(y: Any, plan: AuditPlan) -> IntArray:
     column = pd.Series(np.asarray(y) if not isinstance(y, pd.Series) else y.to_numpy())
     missing = column.isna()
     if missing.any():
         rows = ", ".join(str(i + 1) for i in np.flatnonzero(missing)[:5])
-        raise InputError(
-            f"the target is missing in {int(missing.sum())} of {len(column)} rows (first: row "
-            f"{rows}); an audit needs the recorded outcome of every row: drop these rows first"
-        )
-    values = column.unique().tolist()
-    if plan.data.favorable not in values:
-        raise InputError(
-            f"data.favorable is {plan.data.favorable!r}, which the target never is; it is "
-            + ", ".join(repr(v) for v in values[:10])
-        )
-    if len(values) == 1:
-        raise InputError(
-            f"every row has the same outcome ({values[0]!r}); expected both outcomes in the data"
-        )
-    if len(values) > 2:
-        raise InputError(
-            f"the target has {len(values)} different values "
-            f"({', '.join(repr(v) for v in values[:10])}); expected two: this version audits "
-            "binary decisions"
-        )
-    return np.asarray(column == plan.data.favorable, dtype=np.int64), column
+        raise target_problem(int(missing.sum()), len(column), f"row {rows}")
+    problem = outcome_problem(column.unique().tolist(), plan.data.favorable)
+    if problem is not None:
+        raise problem
+    return np.asarray(column == plan.data.favorable, dtype=np.int64)
 
 
-def _predictor(model: Any, plan: AuditPlan, target: pd.Series) -> Predictor:
+def predictor_of(model: Any, plan: AuditPlan) -> Predictor:
+    """The model as a function from rows to scores.
+
+    Raises:
+        InputError: it cannot be one, in words.
+    """
     favorable: Any = plan.data.favorable
     column = 1
     output = plan.model.output
@@ -294,7 +384,7 @@ def _predictor(model: Any, plan: AuditPlan, target: pd.Series) -> Predictor:
     return Predictor(model, output, column, favorable, plan.model.threshold)
 
 
-def _fitted_encoders(model: Any) -> Iterator[tuple[Sequence[str], Any]]:
+def fitted_encoders(model: Any) -> Iterator[tuple[Sequence[str], Any]]:
     """Fitted one-hot and ordinal encoders inside a pipeline, with their raw columns."""
     steps = [step for _, step in getattr(model, "steps", [])] or [model]
     for step in steps:
@@ -308,54 +398,90 @@ def _fitted_encoders(model: Any) -> Iterator[tuple[Sequence[str], Any]]:
 def _notes(
     X: pd.DataFrame, y_true: IntArray, sensitive: pd.DataFrame, model: Any, plan: AuditPlan
 ) -> tuple[str, ...]:
-    notes = []
-    constant = [plan.label(str(c)) for c in X.columns if X[c].nunique(dropna=False) == 1]
-    if constant:
-        notes.append(
-            f"Constant in these data, so their influence cannot be seen: {', '.join(constant)}."
-        )
-    for columns, encoder in _fitted_encoders(model):
+    unseen = []
+    for columns, encoder in fitted_encoders(model):
         for name, known in zip(columns, encoder.categories_, strict=True):
             values = X[name].dropna()
-            unseen = values[~values.isin(list(known))]
-            if len(unseen):
-                shown = ", ".join(str(v) for v in unseen.unique()[:5])
-                notes.append(
-                    f"{plan.label(name)} has values the model never saw in training ({shown}) in "
-                    f"{len(unseen)} of {len(X)} rows."
-                )
-    for name in X.columns:
-        column = X[name]
-        if pd.api.types.is_numeric_dtype(column) and np.array_equal(
-            column.to_numpy(dtype=float, na_value=np.nan), y_true
-        ):
-            notes.append(
-                f"{plan.label(str(name))} equals the recorded outcome in every row: is the outcome "
-                "itself among the model's inputs?"
-            )
-    gaps = X.isna().sum()
-    gaps = gaps[gaps > 0]
-    if len(gaps):
+            new = values[~values.isin(list(known))]
+            unseen.append((name, len(new), [str(v) for v in new.unique()[:5]]))
+    outcomes = [
+        str(name)
+        for name in X.columns
+        if pd.api.types.is_numeric_dtype(X[name])
+        and np.array_equal(X[name].to_numpy(dtype=float, na_value=np.nan), y_true)
+    ]
+    return notes_in_words(
+        plan,
+        rows=len(X),
+        constant=[str(c) for c in X.columns if X[c].nunique(dropna=False) == 1],
+        unseen=unseen,
+        outcomes=outcomes,
+        gaps=[(str(name), int(k)) for name, k in X.isna().sum().items()],
+        sizes={
+            str(name): {str(g): int(n) for g, n in sensitive[name].value_counts().items()}
+            for name in sensitive.columns
+        },
+        protected=[str(c) for c in sensitive if c in X.columns],
+    )
+
+
+def notes_in_words(
+    plan: AuditPlan,
+    *,
+    rows: int,
+    constant: Sequence[str],
+    unseen: Sequence[tuple[str, int, Sequence[str]]],
+    outcomes: Sequence[str],
+    gaps: Sequence[tuple[str, int]],
+    sizes: Mapping[str, Mapping[str, int]],
+    protected: Sequence[str],
+) -> tuple[str, ...]:
+    """What a reader of an audit should know about its rows, in sentences.
+
+    Args:
+        plan: its words for columns.
+        rows: how many rows there are.
+        constant: model inputs with one value only.
+        unseen: encoded model inputs: rows with values that the model never saw, and
+            some of these values.
+        outcomes: model inputs that equal the recorded outcome in every row.
+        gaps: model inputs and their rows without a value.
+        sizes: sensitive attribute → group → rows.
+        protected: sensitive attributes that the model reads.
+    """
+    notes = []
+    if constant:
         notes.append(
-            "Missing values in model inputs: "
-            + ", ".join(f"{plan.label(str(name))} ({int(k)} rows)" for name, k in gaps.items())
-            + "."
+            "Constant in these data, so their influence cannot be seen: "
+            f"{', '.join(map(plan.label, constant))}."
         )
-    for name in sensitive.columns:
-        sizes = sensitive[name].value_counts()
-        unknown = int(sizes.get(UNKNOWN, 0))
-        if unknown:
+    for name, count, shown in unseen:
+        if count:
             notes.append(
-                f"{plan.label(name)} is unknown for {unknown} of {len(X)} rows; they are a group "
+                f"{plan.label(name)} has values the model never saw in training "
+                f"({', '.join(shown)}) in {count} of {rows} rows."
+            )
+    for name in outcomes:
+        notes.append(
+            f"{plan.label(name)} equals the recorded outcome in every row: is the outcome "
+            "itself among the model's inputs?"
+        )
+    absent = [f"{plan.label(name)} ({k} rows)" for name, k in gaps if k]
+    if absent:
+        notes.append(f"Missing values in model inputs: {', '.join(absent)}.")
+    for name, groups in sizes.items():
+        if unknown := groups.get(UNKNOWN, 0):
+            notes.append(
+                f"{plan.label(name)} is unknown for {unknown} of {rows} rows; they are a group "
                 "of their own."
             )
-        alone = [str(g) for g in sizes[sizes == 1].index]
+        alone = [group for group, n in groups.items() if n == 1]
         if alone:
             notes.append(f"{plan.label(name)} has groups with a single member: {', '.join(alone)}.")
-    protected = [plan.label(str(c)) for c in sensitive if c in X.columns]
     if protected:
         notes.append(
-            f"The model reads these protected attributes directly: {', '.join(protected)}."
+            "The model reads these protected attributes directly: "
+            f"{', '.join(map(plan.label, protected))}."
         )
     return tuple(notes)
 
@@ -407,31 +533,28 @@ def build_inputs(
             )
     y = _aligned("y", y, frame)
     sensitive = _aligned("sensitive", sensitive, frame)
-    y_true, target = _targets(y, plan)
+    y_true = _targets(y, plan)
     if sensitive is None:
-        _missing_columns(plan.data.sensitive, frame, "data.sensitive")
+        missing_columns(plan.data.sensitive, frame, "data.sensitive")
         sensitive = frame[list(plan.data.sensitive)]
     groups = _groups(sensitive)
     for attribute, wanted in plan.data.reference.items():
-        present = sorted(groups[attribute].unique())
-        if wanted not in present:
-            raise InputError(
-                f'data.reference.{attribute} is "{wanted}"; accepted: {", ".join(present)}'
-                + did_you_mean(wanted, present)
-            )
-    features = _model_features(model, frame, plan)
+        check_reference(attribute, wanted, groups[attribute].unique())
+    features = model_features(model, frame, plan, loaded.columns if loaded else None)
     if plan.data.target in features:
         raise InputError(f'the target "{plan.data.target}" is among the model\'s inputs')
     case_ids = tuple(f"C{i + 1:0{len(str(n))}d}" for i in range(n))
     groups.index = pd.Index(case_ids)
     inputs = frame[features].set_axis(pd.Index(case_ids), axis=0)
-    predictor = _predictor(model, plan, target)
+    predictor = predictor_of(model, plan)
     with warnings.catch_warnings():
         # Unseen categories are reported below in words; scikit-learn's warning repeats it.
         warnings.filterwarnings("ignore", message="Found unknown categories", category=UserWarning)
-        y_score = predictor.score(inputs)
+        # A file is scored in its worker first: see model_worker.
+        asked = predictor if loaded is None else replace(predictor, model=loaded.scoring)
+        y_score = asked.score(inputs)
     protected = tuple(str(c) for c in groups if c in features)
-    environment = _environment()
+    environment = environment_versions()
     outcome = pd.DataFrame({"recorded:": y_true}, index=inputs.index)
     for array in (y_true, y_score):
         array.setflags(write=False)
@@ -452,6 +575,9 @@ def build_inputs(
         scores_digest=digest_frame(pd.DataFrame({"score": y_score})),
         environment=environment,
         environment_digest=digest(environment),
-        notes=_notes(inputs, y_true, groups, model, plan),
+        notes=(
+            *_notes(inputs, y_true, groups, model, plan),
+            *(loaded.notes if loaded else ()),
+        ),
         protected_inputs=protected,
     )

@@ -2,57 +2,42 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import importlib.metadata
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
 from hitl_audit.canonical import Digest, digest_bytes, digest_file
-from hitl_audit.errors import InputError, UntrustedModelError, did_you_mean
-
-__all__ = ["LoadedModel", "model_in_memory", "read_data", "read_model"]
-
-# Types that skops does not trust by itself and that we have read: plain
-# containers of numbers whose loading runs no code of the file's.
-REVIEWED_TYPES = (
-    "numpy.dtype",
-    "sklearn.tree._tree.Tree",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+from hitl_audit.endpoint_model import Endpoint, read_endpoint
+from hitl_audit.errors import (
+    InputError,
+    MissingDependencyError,
+    UntrustedModelError,
 )
+from hitl_audit.imported import import_object, importable, is_import
+from hitl_audit.mlflow_folder import MlflowFolder, digest_folder, read_mlflow_folder
+from hitl_audit.model_formats import FORMATS, Format, load_content
+from hitl_audit.model_structure import check_structure
+from hitl_audit.model_worker import WorkerModel
+from hitl_audit.skops_file import WAY_OUT, examine
 
+if TYPE_CHECKING:
+    from hitl_audit.plan_sections import ModelSection
 
-def _onnx(file: Path) -> Any:
-    from hitl_audit.onnx_model import read_onnx
+__all__ = [
+    "EndpointSettings",
+    "LoadedModel",
+    "model_in_memory",
+    "read_data",
+    "read_model",
+    "read_planned_model",
+]
 
-    return read_onnx(file.read_bytes())
-
-
-def _xgboost(file: Path) -> Any:
-    from hitl_audit.booster_model import read_xgboost
-
-    return read_xgboost(file)
-
-
-def _lightgbm(file: Path) -> Any:
-    from hitl_audit.booster_model import read_lightgbm
-
-    return read_lightgbm(file.read_text(encoding="utf-8", errors="replace"))
-
-
-# Formats that hold a model as data: reading them runs no code of the file's.
-DATA_ONLY: dict[str, Callable[[Path], Any]] = {
-    ".onnx": _onnx,
-    ".ubj": _xgboost,
-    ".json": _xgboost,
-    ".txt": _lightgbm,
-}
-MODEL_FILES = (".skops", *DATA_ONLY, ".joblib")
+MODEL_FILES = (*FORMATS, ".joblib")
 
 
 @dataclass(frozen=True)
@@ -62,55 +47,57 @@ class LoadedModel:
     Attributes:
         model: the object.
         source: how it was read, for people.
-        digest: of the file's bytes, or of the pickled object in memory.
+        digest: of the file's bytes, of all files of a folder, of the pickled object
+            in memory, or of an endpoint's address.
         digest_of: what ``digest`` was taken of.
+        path: the file or folder it was read from.
+        columns: the columns it takes, where its folder states them.
+        notes: what a reader of the audit should know of the model.
+        worker: the same model in a process of its own, if it is scored there.
     """
 
     model: Any
     source: str
     digest: Digest
     digest_of: str
+    path: Path | None = None
+    columns: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    worker: WorkerModel | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def scoring(self) -> Any:
+        """What scores the audited rows: the worker if there is one, or the model."""
+        return self.worker or self.model
 
-@contextlib.contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Make modules beside the plan importable while they are looked up."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ValueError):
-            sys.path.remove(str(folder))
+    def check_unchanged(self) -> None:
+        """Is the model the one that was read? For the end of a run.
 
-
-def _import_object(path: str, field: str, folder: Path) -> Any:
-    module_name, _, attribute = path.partition(":")
-    with _importable(folder):
+        Raises:
+            InputError: its file or folder was changed or removed meanwhile.
+        """
+        if self.path is None:
+            return
         try:
-            module = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
+            now = digest_folder(self.path) if self.path.is_dir() else digest_file(self.path)
+        except OSError as error:
             raise InputError(
-                f'{field} is "{path}": {error.msg}; expected package.module:name that can be '
-                "imported here or from the plan's folder"
+                f'model.path is "{self.source}", which was there and cannot be read now '
+                f"({type(error).__name__}); the run is of a model that is gone: run it again"
             ) from None
-    if not hasattr(module, attribute):
-        public = [name for name in dir(module) if not name.startswith("_")]
-        raise InputError(
-            f'{field} is "{path}": {module_name} has no "{attribute}"'
-            + did_you_mean(attribute, public)
-        )
-    return getattr(module, attribute)
-
-
-def _is_import(path: str) -> bool:
-    head, sep, tail = path.partition(":")
-    return bool(sep) and tail.isidentifier() and all(p.isidentifier() for p in head.split("."))
+        if now != self.digest:
+            raise InputError(
+                f'model.path is "{self.source}", which was changed while it was audited: its '
+                f"digest was {self.digest} and is {now} now. An audit is of one model: run it again"
+            )
 
 
 def _existing(path: str, field: str, folder: Path, suffixes: Sequence[str]) -> Path:
     file = Path(path)
     file = file if file.is_absolute() else folder / file
     accepted = ", ".join(suffixes) + " or package.module:name"
+    if field == "model.path":
+        accepted += ", a model folder of MLflow, or https://…"
     if file.suffix not in suffixes:
         raise InputError(f'{field} is "{path}"; expected {accepted}')
     if not file.is_file():
@@ -118,27 +105,39 @@ def _existing(path: str, field: str, folder: Path, suffixes: Sequence[str]) -> P
     return file
 
 
-def read_data(path: str, *, folder: str | Path = ".", field: str = "data.path") -> pd.DataFrame:
-    """Read a table: ``.parquet``, ``.csv`` or ``package.module:function``.
+def read_data(
+    path: str, *, folder: str | Path = ".", field: str = "data.path", query: str = ""
+) -> pd.DataFrame:
+    """Read a table into memory.
+
+    One ``.parquet`` or ``.csv`` file, or a DataFrame that
+    ``package.module:name`` gives, is read by pandas. Everything else that
+    :func:`~hitl_audit.rows.open_rows` takes (globs, queries, databases, other
+    tables) is read by that, with the types that pandas would give.
 
     Args:
         path: as written in the plan; relative paths start at ``folder``.
         folder: the plan's folder.
         field: the plan's key, for error messages.
+        query: the query, if ``path`` is the URL of a database alone.
 
     Raises:
         InputError: no such file or function, or not a table.
+        MissingDependencyError: the library that reads it is not installed.
     """
+    from hitl_audit.rows import collect, open_rows
+
     folder = Path(folder)
-    if _is_import(path):
-        found = _import_object(path, field, folder)
+    if is_import(path):
+        found = import_object(path, field, folder)
         table = found() if callable(found) else found
-        if not isinstance(table, pd.DataFrame):
-            raise InputError(
-                f'{field} is "{path}", which gave a {type(table).__name__}; expected a DataFrame'
-            )
-        return table
-    file = _existing(path, field, folder, (".parquet", ".csv"))
+        if isinstance(table, pd.DataFrame):
+            return table
+        given = f'{field} is "{path}", which gave a {type(table).__name__}'
+        return collect(open_rows(table, folder=folder, field=field, given=given))
+    file = folder / path
+    if file.suffix not in (".parquet", ".csv") or not file.is_file():
+        return collect(open_rows(path, folder=folder, field=field, query=query))
     try:
         return pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
     except Exception as error:
@@ -147,24 +146,68 @@ def read_data(path: str, *, folder: str | Path = ".", field: str = "data.path") 
         ) from error
 
 
+def read_planned_model(
+    section: ModelSection,
+    *,
+    folder: str | Path = ".",
+) -> LoadedModel:
+    """Read the model that a plan's ``[model]`` names; see :func:`read_model`."""
+    return read_model(
+        section.path,
+        folder=folder,
+        trust=section.trust,
+        trusted_types=section.trusted_types,
+        worker=section.worker,
+        timeout=section.timeout,
+        output=section.output,
+        classes=section.classes,
+        endpoint=EndpointSettings(
+            batch_rows=section.batch_rows,
+            retries=section.retries,
+            token_from=section.token_from,
+            plain_http=section.plain_http,
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class EndpointSettings:
+    """How a scoring endpoint is asked; see :class:`~hitl_audit.endpoint_model.Endpoint`."""
+
+    batch_rows: int = 10_000
+    retries: int = 4
+    token_from: str = ""
+    plain_http: bool = False
+
+
 def read_model(
     path: str,
     *,
     folder: str | Path = ".",
     trust: bool = False,
     trusted_types: Sequence[str] = (),
+    worker: bool = False,
+    timeout: float = 60.0,
+    output: str = "probability",
+    classes: Sequence[Any] = (),
+    endpoint: EndpointSettings = EndpointSettings(),
 ) -> LoadedModel:
-    """Read a model from a file, or the object that an import path names.
+    """Read a model from a file or folder, behind an address, or named by an import path.
 
     ``.skops``; ``.onnx`` (needs onnxruntime); ``.ubj`` and ``.json`` of XGBoost
     and ``.txt`` of LightGBM, whose classes are 0 … k − 1; ``.joblib`` with
-    ``trust``; ``package.module:object``.
+    ``trust``; a model folder of MLflow; ``https://…``; ``package.module:object``.
 
     Args:
         path: as written in the plan; relative paths start at ``folder``.
         folder: the plan's folder.
-        trust: allow a joblib file, whose loading can run any code.
+        trust: allow a file of joblib or pickle, whose loading can run any code.
         trusted_types: types in a skops file that the plan vouches for.
+        worker: load a file that is data in a worker process first, and score there.
+        timeout: seconds that a worker may take for 10,000 rows, or an endpoint for a call.
+        output: of an endpoint, ``"probability"`` or ``"label"``.
+        classes: of an endpoint that replies with one probability per class.
+        endpoint: how an endpoint is asked.
 
     Raises:
         UntrustedModelError: the file has types that nobody allowed.
@@ -172,56 +215,219 @@ def read_model(
         MissingDependencyError: the library that reads such a file is not installed.
     """
     folder = Path(folder)
-    if _is_import(path):
-        found = _import_object(path, "model.path", folder)
+    if path.partition("://")[0].lower() in ("http", "https"):
+        return _read_address(path, timeout, output, classes, endpoint)
+    if is_import(path):
+        found = import_object(path, "model.path", folder)
         is_model = hasattr(found, "predict") or hasattr(found, "predict_proba")
         model = found if is_model or not callable(found) else found()
         return model_in_memory(model, source=path)
-    file = _existing(path, "model.path", folder, MODEL_FILES)
-    if file.suffix in DATA_ONLY:
-        try:
-            model = DATA_ONLY[file.suffix](file)
-        except InputError as error:
-            raise InputError(f'model.path is "{path}", but {error}') from error
-        return LoadedModel(model, path, digest_file(file), "the file's bytes")
-    if file.suffix == ".joblib":
-        if not trust:
-            raise UntrustedModelError(
-                f'model.path is "{path}": loading a joblib file can run any code in it; save the '
-                "model as .skops, or set model.trust = true if you made this file yourself"
-            )
-        import joblib
-
-        load: Callable[[], Any] = lambda: joblib.load(file)  # noqa: E731
-    else:
-        import skops.io
-
-        try:
-            untrusted = skops.io.get_untrusted_types(file=file)
-        except Exception as error:
-            raise InputError(
-                f'model.path is "{path}", which is not a skops file: {error}'
-            ) from error
-        allowed = {*REVIEWED_TYPES, *trusted_types}
-        strangers = [t for t in untrusted if t not in allowed]
-        if strangers:
-            raise UntrustedModelError(
-                f'model.path is "{path}", which contains types that nobody has allowed:\n'
-                + "\n".join(f"  • {t}" for t in sorted(strangers))
-                + "\nIf you know them, add them to model.trusted_types in the plan.",
-                strangers,
-            )
-        load = lambda: skops.io.load(file, trusted=sorted(set(untrusted)))  # noqa: E731
+    place = Path(path) if Path(path).is_absolute() else folder / path
+    described: MlflowFolder | None = None
     try:
-        model = load()
+        if place.is_dir():
+            described = read_mlflow_folder(place)
+            file, kind = described.file, described.kind
+        else:
+            file = _existing(path, "model.path", folder, MODEL_FILES)
+            kind = FORMATS.get(file.suffix, "pickle")
+        content = file.read_bytes()
+        whole = digest_bytes(content) if described is None else digest_folder(place)
+        if kind == "pickle":
+            model = _unpickled(file, described, trust=trust)
+            aside, notes = None, _notes((), described)
+        else:
+            model, aside, notes = _read_data_only(
+                cast("Format", kind), content, described, path, trusted_types, worker, timeout
+            )
+    except UntrustedModelError as error:
+        raise UntrustedModelError(_completed(path, error), error.types) from error
+    except InputError as error:
+        raise InputError(_completed(path, error)) from error
+    columns = None if described is None else _agreed_columns(path, model, described.columns)
+    return LoadedModel(
+        model,
+        source=path,
+        digest=whole,
+        digest_of="the file's bytes" if described is None else "all files of the folder",
+        path=place,
+        columns=columns,
+        notes=notes,
+        worker=aside,
+    )
+
+
+def _completed(path: str, error: InputError) -> str:
+    """The message of a reader, as a sentence about the plan's key."""
+    said = str(error).removeprefix(f"{path}: ")
+    if said.startswith("model."):
+        return said
+    start = said.split(" ", 1)[0]
+    joint = ", but " if start in ("it", "its") else ", which "
+    joint = joint if start.islower() and start.isalpha() else ": "
+    return f'model.path is "{path}"{joint}{said}'
+
+
+def _read_data_only(
+    kind: Format,
+    content: bytes,
+    described: MlflowFolder | None,
+    path: str,
+    trusted_types: Sequence[str],
+    worker: bool,
+    timeout: float,
+) -> tuple[Any, WorkerModel | None, tuple[str, ...]]:
+    aside = None
+    if worker:
+        aside = WorkerModel(content, kind=kind, name=path, timeout=timeout)
+        aside.start()  # imports while the file is examined here
+    try:
+        trusted: Sequence[str] = ()
+        versions: tuple[str, ...] = ()
+        if kind == "skops":
+            examined = examine(content, trusted_types=trusted_types)
+            trusted, versions = examined.trusted, examined.versions
+        model = _loaded(kind, content, trusted, aside, versions, described)
+        check_structure(model)
+    except BaseException:
+        if aside is not None:
+            aside.close()
+        raise
+    return model, aside, _notes(versions, described)
+
+
+def _loaded(
+    kind: Format,
+    content: bytes,
+    trusted: Sequence[str],
+    aside: WorkerModel | None,
+    versions: Sequence[str],
+    described: MlflowFolder | None,
+) -> Any:
+    """The model itself; what a worker has loaded is loaded here next, never before it."""
+    try:
+        if aside is not None:
+            aside.load(trusted)
+        with warnings.catch_warnings():
+            # Another version is said in words, in the document too.
+            warnings.filterwarnings("ignore", message="Trying to unpickle estimator")
+            return load_content(kind, content, trusted)
+    except MissingDependencyError:
+        raise
     except Exception as error:
-        version = importlib.metadata.version("scikit-learn")
+        if kind != "skops":
+            raise
+        words = _drift_in_words(versions, described, error)
+        raise InputError(f"cannot be loaded: {words}") from error
+
+
+def _unpickled(file: Path, described: MlflowFolder | None, *, trust: bool) -> Any:
+    if not trust:
+        what = "a joblib file" if described is None else f"the {file.suffix} file in this folder"
+        raise UntrustedModelError(
+            f"is not read: loading {what} can run any code in it; save the model as .skops, or "
+            "set model.trust = true if you made this file yourself"
+        )
+    try:
+        if described is None:
+            import joblib
+
+            return joblib.load(file)
+        import pickle
+
+        with importable(described.code or file.parent):
+            return pickle.loads(file.read_bytes())  # noqa: S301 (model.trust = true)
+    except Exception as error:
+        raise InputError(f"cannot be loaded: {_drift_in_words((), described, error)}") from error
+
+
+def _saved_versions(versions: Sequence[str], described: MlflowFolder | None) -> list[str]:
+    stated = None if described is None else described.saved_with.get("scikit-learn")
+    return sorted({*versions, *([stated] if stated else [])})
+
+
+def _drift_in_words(
+    versions: Sequence[str], described: MlflowFolder | None, error: BaseException
+) -> str:
+    """Why a model of scikit-learn's may not load: both versions, and the way out."""
+    here = importlib.metadata.version("scikit-learn")
+    saved = _saved_versions(versions, described)
+    problem = f"{type(error).__name__}: {str(error)[:1000]}"
+    if isinstance(error, InputError):  # a worker's own words
+        problem = str(error)
+    if saved and saved != [here]:
+        return (
+            f"{problem}. It was saved by scikit-learn {' and '.join(saved)} and is read by "
+            f"scikit-learn {here}, and a model saved by another version often does not load: "
+            f"{WAY_OUT}"
+        )
+    if saved:
+        return f"{problem}. It was saved by the scikit-learn that reads it ({here})"
+    return (
+        f"{problem}. It cannot be loaded with scikit-learn {here}; which one saved it is not in "
+        f"the file, and a model saved by another version often does not load: {WAY_OUT}"
+    )
+
+
+def _notes(versions: Sequence[str], described: MlflowFolder | None) -> tuple[str, ...]:
+    here = importlib.metadata.version("scikit-learn")
+    saved = [v for v in _saved_versions(versions, described) if v != here]
+    notes = []
+    if saved:
+        notes.append(
+            f"The model was saved by scikit-learn {' and '.join(saved)} and read by scikit-learn "
+            f"{here}: it may decide otherwise than where it is used."
+        )
+    elif described is not None and described.drift():
+        notes.append(
+            f"The model was saved with other versions than read: {described.drift()}; it may "
+            "decide otherwise than where it is used."
+        )
+    return tuple(notes)
+
+
+def _agreed_columns(
+    path: str, model: Any, columns: tuple[str, ...] | None
+) -> tuple[str, ...] | None:
+    """The signature's columns, if the model does not say otherwise."""
+    if columns is None:
+        return None
+    own = getattr(model, "feature_names_in_", None)
+    width = getattr(model, "n_features_in_", None)
+    if own is not None and [str(n) for n in own] != list(columns):
+        missing = [str(n) for n in own if str(n) not in columns]
+        extra = [n for n in columns if n not in {str(o) for o in own}]
+        if missing or extra:
+            raise InputError(
+                f'model.path is "{path}", whose signature names the columns {", ".join(columns)} '
+                f"and whose model was fitted on {', '.join(map(str, own))}; expected the same"
+            )
+        return tuple(str(n) for n in own)
+    if own is None and width is not None and int(width) != len(columns):
         raise InputError(
-            f'model.path is "{path}", which cannot be loaded with scikit-learn {version}: '
-            f"{type(error).__name__}: {error}. A model saved by another scikit-learn often does "
-            "not load; install the version that saved it."
-        ) from error
-    return LoadedModel(model, source=path, digest=digest_file(file), digest_of="the file's bytes")
+            f'model.path is "{path}", whose signature names {len(columns)} columns and whose model '
+            f"takes {int(width)}; expected the same number"
+        )
+    return columns
+
+
+def _read_address(
+    url: str, timeout: float, output: str, classes: Sequence[Any], settings: EndpointSettings
+) -> LoadedModel:
+    asked = Endpoint(
+        url,
+        batch_rows=settings.batch_rows,
+        timeout=timeout,
+        retries=settings.retries,
+        token_from=settings.token_from,
+        plain_http=settings.plain_http,
+    )
+    return LoadedModel(
+        read_endpoint(asked, output=output, classes=classes),
+        source=url,
+        digest=digest_bytes(url.encode()),
+        digest_of="its address only: what is known of the model are its scores",
+    )
 
 
 def model_in_memory(model: Any, *, source: str = "object in memory") -> LoadedModel:

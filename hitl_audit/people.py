@@ -47,7 +47,7 @@ def evidence_with_people(
         return with_people(evidence, evidence.oversight, evidence.ledger, chosen, evidence.review)
     events, model = ledger.events(), evidence.model.digest
     oversight = oversight_of(events, sample, facts, plan, model_digest=model)
-    review = review_record(events, sample, oversight, plan, model_digest=model, now=now)
+    review = review_record(events, sample, oversight, facts, plan, model_digest=model, now=now)
     return with_people(evidence, oversight, ledger.checkpoint(), chosen, review)
 
 

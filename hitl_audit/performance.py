@@ -34,6 +34,8 @@ __all__ = [
     "GroupPerformance",
     "Performance",
     "Score",
+    "curves",
+    "group_performance",
     "measure_performance",
 ]
 
@@ -320,13 +322,72 @@ def _measure(
 ) -> GroupPerformance:
     chosen = scores >= settings.threshold
     tn, fp, fn, tp = (int(n) for n in np.bincount(truth * 2 + chosen, minlength=4))
-    n, positives = len(truth), tp + fn
-    enough = n >= settings.min_group
+    both = min(tp + fn, tn + fp) > 0
+    roc = precision_recall = Curve((), ())
+    auc: Estimate = (None, None, None)
+    if both:
+        roc, precision_recall = curves(truth, scores)
+        auc = delong(truth, scores, confidence=settings.confidence)
+    precision, brier = bootstrap(
+        truth,
+        scores,
+        [average_precision, brier_score],
+        confidence=settings.confidence,
+        n_boot=settings.n_boot,
+        random_state=settings.random_state,
+    )
+    return group_performance(
+        attribute,
+        group,
+        Confusion(tn, fp, fn, tp),
+        auc=auc,
+        precision=precision if both else auc,
+        brier=brier,
+        roc=roc,
+        precision_recall=precision_recall,
+        calibration=_calibration(truth, scores, settings),
+        confidence=settings.confidence,
+        min_group=settings.min_group,
+    )
+
+
+def group_performance(
+    attribute: str,
+    group: str,
+    confusion: Confusion,
+    *,
+    auc: Estimate,
+    precision: Estimate,
+    brier: Estimate,
+    roc: Curve,
+    precision_recall: Curve,
+    calibration: tuple[CalibrationBin, ...],
+    confidence: float,
+    min_group: int,
+    auc_words: str = "",
+    precision_words: str = "",
+) -> GroupPerformance:
+    """A group's numbers, each with its n, interval and status.
+
+    Args:
+        attribute, group: who.
+        confusion: counts at the threshold; the rates derive from them.
+        auc, precision, brier: area under the ROC curve, average precision and Brier
+            score: value, low, high.
+        roc, precision_recall, calibration: for drawing.
+        confidence: of the rates' intervals.
+        min_group: fewer rows are flagged.
+        auc_words, precision_words: what the methods' names say besides, such as how
+            far a value can be off.
+    """
+    tn, fp = confusion.true_negatives, confusion.false_positives
+    fn, tp = confusion.false_negatives, confusion.true_positives
+    n, positives = tn + fp + fn + tp, tp + fn
 
     def rate(metric: str, successes: int, total: int) -> Score:
         count = Count(successes, total)
-        low, high = wilson(count, confidence=settings.confidence) or (None, None)
-        state: State = "ok" if total >= settings.min_group else "small group"
+        low, high = wilson(count, confidence=confidence) or (None, None)
+        state: State = "ok" if total >= min_group else "small group"
         return Score(
             attribute,
             group,
@@ -339,64 +400,54 @@ def _measure(
             state if total else "undefined",
         )
 
-    rates = (
-        rate("accuracy", tn + tp, n),
-        rate("true_positive_rate", tp, positives),
-        rate("false_positive_rate", fp, n - positives),
-        rate("precision", tp, tp + fp),
-    )
-    roc = precision_recall = Curve((), ())
     rarer = min(positives, n - positives)
-    curve_state: State = (
-        "undefined"
-        if rarer == 0
-        else "ok"
-        if enough and rarer >= _LEAST_PER_CLASS
-        else "small group"
-    )
-    auc: Estimate = (None, None, None)
+    state: State = "ok" if n >= min_group else "small group"
+    curve_state: State = "undefined"
     if rarer:
-        from sklearn.metrics import precision_recall_curve, roc_curve
-
-        false_rate, true_rate, _ = roc_curve(truth, scores)
-        roc = _thinned(false_rate, true_rate)
-        precisions, recalls, _ = precision_recall_curve(truth, scores)
-        precision_recall = _thinned(recalls[::-1], precisions[::-1])
-        auc = delong(truth, scores, confidence=settings.confidence)
-    precision, brier = bootstrap(
-        truth,
-        scores,
-        [average_precision, brier_score],
-        confidence=settings.confidence,
-        n_boot=settings.n_boot,
-        random_state=settings.random_state,
-    )
-    if not rarer:
-        precision = auc
+        curve_state = state if rarer >= _LEAST_PER_CLASS else "small group"
     resampled = "bootstrap, percentile"
-    state: State = "ok" if enough else "small group"
-    curves = (
-        Score(attribute, group, "roc_auc", n, *auc, "DeLong, logit scale", curve_state),
-        Score(
-            attribute,
-            group,
-            "average_precision",
-            n,
-            *precision,
-            resampled,
-            curve_state,
-        ),
-        Score(attribute, group, "brier_score", n, *brier, resampled, state),
-    )
     return GroupPerformance(
         attribute,
         group,
-        Confusion(tn, fp, fn, tp),
-        (*rates, *curves),
+        confusion,
+        (
+            rate("accuracy", tn + tp, n),
+            rate("true_positive_rate", tp, positives),
+            rate("false_positive_rate", fp, n - positives),
+            rate("precision", tp, tp + fp),
+            Score(
+                attribute, group, "roc_auc", n, *auc, f"DeLong, logit scale{auc_words}", curve_state
+            ),
+            Score(
+                attribute,
+                group,
+                "average_precision",
+                n,
+                *precision,
+                f"{resampled}{precision_words}",
+                curve_state,
+            ),
+            Score(attribute, group, "brier_score", n, *brier, resampled, state),
+        ),
         roc,
         precision_recall,
-        _calibration(truth, scores, settings),
+        calibration,
     )
+
+
+def curves(truth: Any, scores: Any, rows: Any = None) -> tuple[Curve, Curve]:
+    """The ROC curve and the precision-recall curve, thinned for drawing.
+
+    Args:
+        truth: (scores,) 0 or 1, both present.
+        scores: (scores,).
+        rows: (scores,) how many rows have this label and score; one each if ``None``.
+    """
+    from sklearn.metrics import precision_recall_curve, roc_curve
+
+    false_rate, true_rate, _ = roc_curve(truth, scores, sample_weight=rows)
+    precisions, recalls, _ = precision_recall_curve(truth, scores, sample_weight=rows)
+    return _thinned(false_rate, true_rate), _thinned(recalls[::-1], precisions[::-1])
 
 
 def _calibration(truth: Labels, scores: Floats, settings: _Settings) -> tuple[CalibrationBin, ...]:

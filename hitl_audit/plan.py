@@ -35,6 +35,7 @@ from hitl_audit.plan_sections import (
     ProfileSection,
     PublicationSection,
     Role,
+    ScaleSection,
     ThresholdsSection,
 )
 from hitl_audit.review_plan import ReviewSection
@@ -57,6 +58,7 @@ class AuditPlan(PlanSection):
         gaps, errors, thresholds, alternatives: what is looked into beyond the promises.
         profiles: regulation profiles whose tables are shown.
         criteria: what is promised, in order.
+        scale: what happens to more rows than memory should hold.
         publication: what may leave the house.
         roles: who signs, in order; the last signature locks the document.
         seed: the one seed every random step is derived from.
@@ -65,6 +67,7 @@ class AuditPlan(PlanSection):
     audit: AuditSection
     model: ModelSection = Field(default_factory=lambda: ModelSection())
     data: DataSection = Field(default_factory=lambda: DataSection())
+    scale: ScaleSection = Field(default_factory=lambda: ScaleSection())
     fairness: FairnessSection = Field(default_factory=lambda: FairnessSection())
     criteria: tuple[CriterionSection, ...] = ()
     gaps: GapsSection = Field(default_factory=lambda: GapsSection())

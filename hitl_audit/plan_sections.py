@@ -86,10 +86,19 @@ class ModelSection(PlanSection):
 
     ``path`` is a ``.skops``, ``.onnx``, XGBoost (``.ubj``, ``.json``) or
     LightGBM (``.txt``) file, all read without running code, a ``.joblib`` file
-    (only with ``trust = true``: loading it can run any code), or
-    ``package.module:object`` (an object, or a function without arguments that
-    returns one). ``built_by`` names who built it: none of them may sign for a
-    role that approves.
+    (only with ``trust = true``: loading it can run any code), a model folder of
+    MLflow, a scoring endpoint (``https://…``), or ``package.module:object`` (an
+    object, or a function without arguments that returns one). ``built_by`` names
+    who built it: none of them may sign for a role that approves.
+
+    A file that is data is scored in a process of its own, so that a damaged one
+    cannot take the audit down; ``worker = false`` scores it here. ``timeout`` is
+    how many seconds a worker may take for 10,000 rows, or an endpoint for one
+    call. An endpoint is sent ``batch_rows`` rows per call, is asked again
+    ``retries`` times, and gets the bearer token in the environment variable that
+    ``token_from`` names (never the token itself). ``classes`` are the labels of
+    the columns, for an endpoint that replies with one probability per class.
+    ``plain_http = true`` allows ``http://`` to other machines.
     """
 
     path: str = ""
@@ -101,14 +110,30 @@ class ModelSection(PlanSection):
     threshold: float = Field(0.5, gt=0, lt=1)
     trust: bool = False
     trusted_types: tuple[str, ...] = ()
+    worker: bool = True
+    timeout: float = Field(60.0, gt=0, le=86_400)
+    batch_rows: int = Field(10_000, ge=1, le=1_000_000)
+    retries: int = Field(4, ge=0, le=20)
+    token_from: str = Field("", pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$", max_length=100)
+    plain_http: bool = False
+    classes: tuple[bool | int | str, ...] = ()
+
+    @model_validator(mode="after")
+    def _of_an_endpoint(self) -> ModelSection:
+        if len(set(self.classes)) != len(self.classes) or len(self.classes) == 1:
+            raise ValueError("classes lists labels; expected at least two, all different")
+        if self.classes and self.output == "label":
+            raise ValueError('classes has no meaning with output = "label"; expected one of them')
+        return self
 
 
 class DataSection(PlanSection):
     """``[data]``: which rows, what they mean, and which columns stay out.
 
-    ``path`` is a parquet or csv file, or ``package.module:function`` that
-    returns a DataFrame. ``history`` (optional) is read the same way: all
-    recorded decisions, described but never used to judge the model. ``train``
+    ``path`` is a parquet or csv file, a glob of them, a query such as
+    ``SELECT * FROM 'rows/*.parquet'`` (DuckDB), the URL of a database with ``query`` beside
+    it, or ``package.module:function`` that returns a table. ``history`` (optional) is read
+    the same way: all recorded decisions, described but never used to judge the model. ``train``
     (optional) likewise: the rows the model was fitted on, with the same
     columns; only the search for alternatives fits on them.
     ``excluded`` maps a column to the reason it is not
@@ -116,6 +141,7 @@ class DataSection(PlanSection):
     """
 
     path: str = ""
+    query: str = ""
     history: str = ""
     train: str = ""
     description: str = ""
@@ -127,6 +153,18 @@ class DataSection(PlanSection):
     reference: dict[str, str] = Field(default_factory=dict)
     excluded: dict[str, str] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
+
+
+class ScaleSection(PlanSection):
+    """``[scale]``: what happens to more rows than memory should hold.
+
+    Up to ``in_memory_rows`` rows are held in memory, and everything is measured on all of
+    them. More are read part by part: promises, group metrics and performance are about
+    all rows, everything else about a uniform random sample of ``sample_rows``.
+    """
+
+    in_memory_rows: int = Field(1_000_000, ge=1)
+    sample_rows: int = Field(100_000, ge=1_000)
 
 
 class FairnessSection(PlanSection):
@@ -372,9 +410,15 @@ class PublicationSection(PlanSection):
 
     Groups of fewer than ``minimum_group`` people are taken out of the document and
     its attachments, with any other group that a total would give away; 1 publishes all.
+    Nothing else about people leaves unless it is allowed here: ``rows``, the judged cases
+    one by one (groups, score, decision, verdicts; never other columns of the data);
+    ``free_text``, what reviewers wrote; ``reviewer_names``, who they are.
     """
 
     minimum_group: int = Field(10, ge=1)
+    rows: bool = False
+    free_text: bool = False
+    reviewer_names: bool = False
 
 
 class Role(PlanSection):

@@ -24,7 +24,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hitl_audit.error_slices import ErrorSlices
-from hitl_audit.evidence import Evidence, ProfileRecord, PublicationRecord
+from hitl_audit.evidence import Evidence, ProfileRecord, PublicationRecord, ReviewRecord
 from hitl_audit.fairness.counts import GroupCounts
 from hitl_audit.fairness.disparity import GapSummary
 from hitl_audit.fairness.group_metrics import GroupMetrics
@@ -52,7 +52,7 @@ class Publication:
 
     Attributes:
         minimum_group: fewest people of a group that is published; 1 publishes all.
-        rows: rows of people (as case tables) may be written into documents.
+        rows: the judged cases may be written into documents one by one.
         free_text: what reviewers wrote may be quoted.
         reviewer_names: reviewers may be named; otherwise they have numbers.
     """
@@ -65,8 +65,7 @@ class Publication:
     @classmethod
     def of(cls, plan: AuditPlan) -> Publication:
         """What a plan allows; the defaults where it says nothing."""
-        section = getattr(plan, "publication", None)
-        return cls() if section is None else cls(**section.model_dump())
+        return cls(**plan.publication.model_dump())
 
 
 def hidden_cells(
@@ -280,6 +279,7 @@ def publish(evidence: Evidence, terms: Publication = Publication()) -> Evidence:
             name: _pruned(getattr(evidence, name), hidden) for name in ("oversight", "review")
         }
         changes |= {name: part for name, part in people.items() if part is not _DROP}
+        changes["review"] = _disclosed(changes.get("review", evidence.review), hidden)
         changes["analyses"] = _analyses(evidence, hidden)
         if evidence.history is not None:
             past = _Hidden.of(evidence.history.decisions, minimum)
@@ -300,6 +300,22 @@ def publish(evidence: Evidence, terms: Publication = Publication()) -> Evidence:
             ),
         ),
     )
+
+
+def _disclosed(review: ReviewRecord, hidden: _Hidden) -> ReviewRecord:
+    """Single cases do not tell of which hidden group they are, neither of a crossed one."""
+    said = review.disclosed
+    places = {name: i for i, name in enumerate(said.attributes)}
+    rows = []
+    for case in said.cases:
+        groups = list(case.groups)
+        for attribute, names in hidden.found.items():
+            parts = [places[a] for a in attribute.split(TIMES) if a in places]
+            if TIMES.join(case.groups[i] for i in parts) in names:
+                for i in parts:
+                    groups[i] = ""
+        rows.append(replace(case, groups=tuple(groups)))
+    return replace(review, disclosed=replace(said, cases=tuple(rows)))
 
 
 def _analyses(evidence: Evidence, hidden: _Hidden) -> Any:

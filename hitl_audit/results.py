@@ -43,6 +43,7 @@ from hitl_audit.groups import TIMES, UNKNOWN
 from hitl_audit.inputs import AuditInputs, digest_frame
 from hitl_audit.performance import Performance, measure_performance
 from hitl_audit.plan import AuditPlan, PlanLock
+from hitl_audit.population import Population
 from hitl_audit.profiles.loader import Profile
 from hitl_audit.review.oversight import summarise
 from hitl_audit.review.sampling import CaseSample
@@ -312,6 +313,7 @@ def run_audit(
     history: pd.DataFrame | None = None,
     profiles: Sequence[Profile] = (),
     training: TrainingRows | None = None,
+    population: Population | None = None,
     remarks: tuple[str, ...] = (),
     proposed: ProposedChecks = NOTHING_COLLECTED,
     progress: Progress = lambda step, share: None,
@@ -319,13 +321,14 @@ def run_audit(
     """Compute everything the plan asks for.
 
     Args:
-        inputs: the validated model and data.
+        inputs: the validated model and data; with ``population`` a random sample of it.
         plan: the registered plan.
         lock: its registration.
         now: the clock; the registration must be earlier than it says.
         history: all recorded decisions, to be described by group.
         profiles: the regulation profiles of the plan, in its order.
         training: the rows the model was fitted on, for the search for alternatives.
+        population: all rows as far as they add up, if they are too many to hold.
         remarks: what a reader should know besides the notes on the inputs.
         proposed: what people expected on the what-if panel and the model violated; looked
             for in every row, as exploratory evidence.
@@ -360,16 +363,27 @@ def run_audit(
         "confidence": plan.fairness.confidence,
         "min_group": plan.fairness.min_group,
     }
-    measured = measure_performance(
-        inputs.y_true,
-        inputs.y_score,
-        sensitive_features=inputs.sensitive,
-        random_state=plan.seed,
-        **performance_args,
-    )
+    if population is None:
+        measured = measure_performance(
+            inputs.y_true,
+            inputs.y_score,
+            sensitive_features=inputs.sensitive,
+            random_state=plan.seed,
+            **performance_args,
+        )
+    else:
+        measured = population.performance(
+            confidence=plan.fairness.confidence,
+            min_group=plan.fairness.min_group,
+            random_state=plan.seed,
+        )
     progress("fairness", 0.15)
-    groups = group_metrics(
-        inputs.y_true, inputs.y_pred, sensitive_features=inputs.sensitive, **fairness_args
+    groups = (
+        group_metrics(
+            inputs.y_true, inputs.y_pred, sensitive_features=inputs.sensitive, **fairness_args
+        )
+        if population is None
+        else population.group_metrics(**fairness_args)
     )
     gaps = groups.summary(random_state=plan.seed)
     findings = tuple(
@@ -381,7 +395,7 @@ def run_audit(
         for i, criterion in enumerate(plan.criteria)
     )
     past = _history(history, plan) if history is not None else None
-    sample = draw_cases(inputs, plan)
+    sample = draw_cases(inputs, plan, of=None if population is None else population.rows)
     # Thousands of small solves: several BLAS threads only wait for each other.
     with threadpool_limits(1, user_api="blas"):
         made = explanations(inputs, plan, sample, progress)
@@ -394,6 +408,7 @@ def run_audit(
             training=training,
             audited=now().date(),
             step=lambda name: progress(name, 0.7),
+            of=None if population is None else population.rows,
         )
     collected = evaluate_collected(proposed, inputs, plan)
     explained = [e for e in (made.shap, made.lime) if e is not None]
@@ -408,6 +423,7 @@ def run_audit(
             explained,
             performance_args,
             fairness_args,
+            population,
         ),
         *sources(looked_into, inputs, plan, profiles, training),
         *made.sources(inputs, plan),
@@ -451,20 +467,23 @@ def run_audit(
             kind=_kind(inputs.predictor.model),
             output=plan.model.output,
             threshold=plan.model.threshold,
-            scores_digest=inputs.scores_digest,
+            scores_digest=inputs.scores_digest if population is None else population.scores_digest,
         ),
         data=DataRecord(
             description=plan.data.description,
             source=plan.data.path or "table in memory",
-            digest=inputs.data_digest,
-            rows=len(inputs),
-            favorable_rows=int(inputs.y_true.sum()),
+            digest=inputs.data_digest if population is None else population.data_digest,
+            rows=len(inputs) if population is None else population.rows,
+            favorable_rows=int(inputs.y_true.sum())
+            if population is None
+            else population.favorable_rows,
             target=plan.data.target,
             sensitive=tuple((c, plan.label(c)) for c in inputs.sensitive.columns),
             features=tuple((str(c), plan.label(str(c))) for c in inputs.X.columns),
             excluded=tuple(plan.data.excluded.items()),
             protected_inputs=inputs.protected_inputs,
             notes=(*inputs.notes, *remarks),
+            sampled_rows=None if population is None else len(inputs),
         ),
         environment=inputs.environment,
         environment_digest=inputs.environment_digest,
@@ -492,6 +511,10 @@ def run_audit(
     )
 
 
+# Of all rows counted part by part, or of rows in memory.
+_PERFORMANCE = ("population.Population.performance", "measure_performance")
+
+
 def _provenance(
     inputs: AuditInputs,
     sample: CaseSample,
@@ -502,14 +525,17 @@ def _provenance(
     explanations: Iterable[Explanation],
     performance_args: dict[str, Any],
     fairness_args: dict[str, Any],
+    population: Population | None,
 ) -> tuple[Provenance, ...]:
     data, seed = inputs.data_digest, sample.random_state
+    whole = data if population is None else population.data_digest
+    counted = "" if population is None else "population.Population."
     drawn = {"n": len(sample.cases), "design": sample.design, **how}
     entries: list[tuple[str, str, dict[str, Any], str, int | None]] = [
-        ("performance", "measure_performance", performance_args, data, seed),
-        ("fairness", "group_metrics", fairness_args, data, None),
-        ("gaps", "GroupMetrics.summary", {"n_boot": 2000}, data, seed),
-        ("findings", "findings.evaluate", {}, data, None),
+        ("performance", _PERFORMANCE[not counted], performance_args, whole, seed),
+        ("fairness", f"{counted}group_metrics", fairness_args, whole, None),
+        ("gaps", "GroupMetrics.summary", {"n_boot": 2000}, whole, seed),
+        ("findings", "findings.evaluate", {}, whole, None),
         ("sample", "sample_cases", drawn, data, seed),
     ]
     if checks:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hitl_audit.disclosure import disclosure_of
 from hitl_audit.errors import InputError
 from hitl_audit.evidence import ChangeNote, ReviewerNote, ReviewRecord, WhatIfNote
 from hitl_audit.inputs import AuditInputs
@@ -59,8 +60,14 @@ _DECISION = {True: "favorable", False: "unfavorable"}
 # --------------------------------------------------------------------- drawing
 
 
-def draw_cases(inputs: AuditInputs, plan: AuditPlan) -> CaseSample:
+def draw_cases(inputs: AuditInputs, plan: AuditPlan, *, of: int | None = None) -> CaseSample:
     """Draw the cases that people judge, as the plan says.
+
+    Args:
+        inputs: the rows to draw from.
+        plan: how many, by which design.
+        of: how many rows ``inputs`` is a uniform random sample of, if it is one: every
+            chance to be drawn is then that of both draws together.
 
     Raises:
         InputError: the plan asks for what these rows cannot give.
@@ -79,7 +86,7 @@ def draw_cases(inputs: AuditInputs, plan: AuditPlan) -> CaseSample:
             given["mix"] = review.mix
         if review.floor_per_group:
             given["floor_per_group"] = review.floor_per_group
-    return sample_cases(
+    drawn = sample_cases(
         inputs.X,
         min(review.cases, len(inputs)),
         design=review.design,
@@ -87,6 +94,17 @@ def draw_cases(inputs: AuditInputs, plan: AuditPlan) -> CaseSample:
         groups=inputs.sensitive,
         random_state=plan.seed,
         **given,
+    )
+    if of is None:
+        return drawn
+    share = len(inputs) / of
+    return replace(
+        drawn,
+        population=of,
+        cases=tuple(
+            replace(case, inclusion_probability=(case.inclusion_probability or 0.0) * share)
+            for case in drawn.cases
+        ),
     )
 
 
@@ -294,12 +312,13 @@ def review_record(
     events: Sequence[Event],
     sample: CaseSample,
     oversight: Oversight,
+    facts: ReviewFacts,
     plan: AuditPlan,
     *,
     model_digest: str,
     now: datetime,
 ) -> ReviewRecord:
-    """Who reviewed, what was escalated, tried and changed; no name, no words of a person."""
+    """Who reviewed, what was escalated, tried and changed; what the plan lets out of it."""
     ours = [e for e in events if (e.model_digest, e.plan_digest) == (model_digest, plan.digest)]
     answers = standing_answers(events, sample, model_digest=model_digest, plan_digest=plan.digest)
     alias = aliases(answers)
@@ -329,6 +348,15 @@ def review_record(
         escalations=replace(found, items=items),
         what_if=_what_if(ours),
         changes=_changes(ours, alias),
+        disclosed=disclosure_of(
+            events,
+            answers,
+            sample,
+            plan.publication,
+            groups=facts.groups,
+            scores=facts.scores,
+            decisions=facts.decisions,
+        ),
     )
 
 

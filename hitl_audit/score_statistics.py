@@ -14,8 +14,10 @@ __all__ = [
     "Labels",
     "average_precision",
     "bootstrap",
+    "bootstrap_counts",
     "brier_score",
     "delong",
+    "delong_counts",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -51,6 +53,33 @@ def delong(truth: Labels, scores: Floats, *, confidence: float) -> Estimate:
     if min(m, n) < 2:
         return auc, None, None
     variance = float(above.var(ddof=1) / m + below.var(ddof=1) / n)
+    return _on_logit_scale(auc, variance, confidence)
+
+
+def delong_counts(counts: npt.NDArray[np.int64], *, confidence: float) -> Estimate:
+    """:func:`delong` of counted scores.
+
+    Args:
+        counts: (scores, 2) rows by label, 0 and 1, in rising order of the score; both
+            labels present.
+        confidence: of the interval.
+    """
+    negative, positive = counts.T.astype(np.float64)
+    n, m = negative.sum(), positive.sum()
+    # Share of the other class that a case with each score is ranked right against.
+    above = (negative.cumsum() - negative / 2) / n
+    below = 1 - (positive.cumsum() - positive / 2) / m
+    auc = float(above @ positive / m)
+    if min(m, n) < 2:
+        return auc, None, None
+    variances = (
+        float(rows @ np.square(shares - shares @ rows / k)) / (k - 1) / k
+        for shares, rows, k in ((above, positive, m), (below, negative, n))
+    )
+    return _on_logit_scale(auc, sum(variances), confidence)
+
+
+def _on_logit_scale(auc: float, variance: float, confidence: float) -> Estimate:
     if variance <= 0 or not 0 < auc < 1:
         return auc, None, None
     reach = NormalDist().inv_cdf((1 + confidence) / 2) * variance**0.5 / (auc * (1 - auc))
@@ -84,15 +113,41 @@ def bootstrap(
         random_state: seed.
     """
     negated, places = np.unique(-scores, return_inverse=True)
-    levels = -negated
-    table = np.bincount(places * 2 + truth, minlength=2 * len(levels))
+    table = np.bincount(places * 2 + truth, minlength=2 * len(negated))
+    return bootstrap_counts(
+        table.reshape(-1, 2),
+        -negated,
+        statistics,
+        confidence=confidence,
+        n_boot=n_boot,
+        random_state=random_state,
+    )
+
+
+def bootstrap_counts(
+    counts: npt.NDArray[np.int64],
+    levels: Floats,
+    statistics: Sequence[Callable[[npt.NDArray[np.int64], Floats], Floats]],
+    *,
+    confidence: float,
+    n_boot: int,
+    random_state: int,
+) -> list[Estimate]:
+    """:func:`bootstrap` of counted scores.
+
+    Args:
+        counts: (scores, 2) rows by label, 0 and 1.
+        levels: (scores,) the scores, falling.
+        statistics, confidence, n_boot, random_state: as there.
+    """
+    table, rows = counts.reshape(-1), int(counts.sum())
     rng = np.random.default_rng(random_state)
     resampled, centers = _binned(table, levels)
     at_once = max(1, _CELLS_AT_ONCE // len(resampled))
     batches: list[list[Floats]] = []
     for start in range(0, n_boot, at_once):
         size = min(at_once, n_boot - start)
-        drawn = rng.multinomial(len(truth), resampled / len(truth), size=size)
+        drawn = rng.multinomial(rows, resampled / rows, size=size)
         cells = drawn.reshape(size, -1, 2)
         batches.append([statistic(cells, centers) for statistic in statistics])
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]

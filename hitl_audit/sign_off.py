@@ -12,8 +12,8 @@ from hitl_audit.errors import InputError, SigningError
 from hitl_audit.evidence import Evidence, read_evidence
 from hitl_audit.findings import Status
 from hitl_audit.manifest import Manifest
-from hitl_audit.report.frame_sections import statement
 from hitl_audit.report.rendered import role_of, sign_report, write_signed
+from hitl_audit.report.signature_places import statement
 from hitl_audit.signing.assurance import OFFLINE, Assurance
 from hitl_audit.signing.contents import attachments
 from hitl_audit.signing.keys import SigningKey

@@ -40,6 +40,7 @@ __all__ = [
     "GroupDecision",
     "ThresholdChoice",
     "ThresholdSweep",
+    "measured_decision",
     "sweep_thresholds",
 ]
 
@@ -402,6 +403,26 @@ def sweep_thresholds(
     return ThresholdSweep(
         cost_ratio, confidence, min_group, tuple(points), tuple(choices), tuple(notes)
     )
+
+
+def measured_decision(
+    cells: tuple[int, int, int, int],
+    *,
+    cost_ratio: float,
+    confidence: float,
+    min_group: int,
+    threshold: float | None = None,
+) -> GroupDecision:
+    """What some decisions do to all rows: every measure with its interval.
+
+    Args:
+        cells: true negatives, false positives, false negatives, true positives.
+        cost_ratio: what a false approval costs if a false denial costs 1.
+        confidence: of every interval.
+        min_group: fewer rows decide nothing.
+        threshold: that made them, if it is one.
+    """
+    return _Ruler(cost_ratio, confidence, min_group, None).of_counts(ALL, ALL, threshold, cells)
 
 
 @dataclass(frozen=True)

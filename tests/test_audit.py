@@ -140,6 +140,38 @@ def test_judgments_reach_the_document(audit: Audit, tmp_path: Path) -> None:
     assert audit.report().document.banner == ""
 
 
+WORDS = "her income #is seasonal <b>, see letter 77"
+
+
+@pytest.mark.parametrize("allowed", [(), ("reviewer_names",), ("free_text",), ("rows",)])
+def test_only_what_the_plan_allows_is_said_about_people(
+    allowed: tuple[str, ...], model: Any, people: pd.DataFrame, tmp_path: Path, clock: Clock
+) -> None:
+    terms = {"minimum_group": 1, **dict.fromkeys(allowed, True)}
+    plan = AuditPlan.from_dict(PLAN | {"publication": terms})
+    audit = Audit(model, people, people["good"], plan=plan, folder=tmp_path / "a", now=clock)
+    session = audit.session(reviewer="Ada Expert")
+    session.submit("favorable")
+    session.revealed()
+    case = session.position().case_id or ""
+    code = next(iter(plan.review.reasons))
+    session.submit("disagree", reasons=[code], rationale=WORDS)
+    report = audit.report()
+    said = read_evidence(report.evidence).review.disclosed
+    text = str(report.document)
+    html = report.html.decode()
+    assert bool(said.names) == ("reviewer_names" in allowed)
+    assert ("Reviewer 1 (Ada Expert)" in text) == ("reviewer_names" in allowed)
+    assert ("Ada Expert" in html) == ("reviewer_names" in allowed)
+    assert [w.words for w in said.words] == [WORDS] * ("free_text" in allowed)
+    assert (WORDS in text) == ("free_text" in allowed)
+    assert "is seasonal <b>" not in html
+    assert [c.case_id for c in said.cases] == [case] * ("rows" in allowed)
+    assert ("reviewer 1: disagree" in text) == ("rows" in allowed)
+    assert ("No row, no name and no free text" in text) == (not allowed)
+    assert ("The plan allows this document" in text) == bool(allowed)
+
+
 def test_simulated_judgments_are_said_on_every_page(audit: Audit) -> None:
     audit.run(progress=False)
     # Two programs answer twice on each of 12 cases; a third decides where they differ.

@@ -11,7 +11,12 @@ import pandas as pd
 import pytest
 from scipy.stats import false_discovery_control, fisher_exact, ttest_ind
 
-from hitl_audit.error_slices import ErrorSlices, find_error_slices
+from hitl_audit.error_slices import (
+    ErrorSlices,
+    branch_holds,
+    error_branches,
+    find_error_slices,
+)
 from hitl_audit.errors import InputError
 from hitl_audit.intervals import Count, newcombe, wilson
 from hitl_audit.slices.conditions import Condition, cells_of, described
@@ -320,3 +325,38 @@ def test_a_slice_refuses_a_table_without_its_column(
     X, _, found = planted
     with pytest.raises(InputError, match="has no column"):
         found.slices[0].holds(X[["cosign"]])
+
+
+def test_branches_are_the_tree_with_the_way_to_every_node(
+    planted: tuple[pd.DataFrame, Any, ErrorSlices],
+) -> None:
+    X, errors, found = planted
+    branches = error_branches(X, errors, labels=LABELS)
+    assert tuple(branch.node for branch in branches) == found.tree
+    confirm = np.ones(len(X), dtype=bool)
+    n_search = len(X) - round(0.5 * len(X))
+    confirm[np.random.default_rng(0).permutation(len(X))[:n_search]] = False
+    for branch in branches:
+        inside = branch_holds(branch, X)[confirm]
+        assert inside.sum() == branch.node.n
+        assert errors[confirm][inside].sum() == branch.node.errors
+        if branch.node.id == 0:
+            assert branch.p_value is None
+            continue
+        words = [c.words if met else c.negated for c, met in branch.steps]
+        assert words[-1] == branch.node.condition
+        assert len(words) == branch.node.depth
+        wrong, rest = errors[confirm][inside], errors[confirm][~inside]
+        cells = [[wrong.sum(), (1 - wrong).sum()], [rest.sum(), (1 - rest).sum()]]
+        assert branch.p_value == pytest.approx(fisher_exact(np.array(cells))[1])
+
+
+def test_branches_need_their_columns(planted: tuple[pd.DataFrame, Any, ErrorSlices]) -> None:
+    X, errors, _ = planted
+    last = error_branches(X, errors)[-1]
+    with pytest.raises(InputError, match="no column"):
+        branch_holds(last, X[["cosign"]].rename(columns={"cosign": "other"}))
+    with pytest.raises(InputError, match="tree_depth is 4"):
+        error_branches(X, errors, tree_depth=4)
+    with pytest.raises(InputError, match="bins is 1"):
+        error_branches(X, errors, bins=1)

@@ -19,8 +19,9 @@ from hitl_audit.findings import (
     decide,
     evaluate,
     percent,
+    status_of,
 )
-from hitl_audit.intervals import scaled_interval
+from hitl_audit.intervals import koopman, scaled_interval
 
 METHOD = {"ratio": "Koopman score", "difference": "Newcombe", "value": "Wilson"}
 FOUR_FIFTHS = Criterion("selection_rate", ("race",), "ratio", at_least=Fraction("0.8"))
@@ -311,3 +312,19 @@ def test_percent() -> None:
         "–",
         "∞",
     ]
+
+
+def test_the_status_alone_is_that_of_the_decision() -> None:
+    promise = Criterion("selection_rate", ("race",), at_least=Fraction(4, 5))
+    for successes in range(0, 101, 5):
+        count, reference = Count(successes, 100), Count(70, 100)
+        value = successes / 70
+        low, high = koopman(count, reference) or (None, None)
+        for small in (False, True):
+            compared = Comparison(
+                "selection_rate", "race", "b", "a", "ratio", count, reference, value, low, high,
+                0.95, "Koopman score", small=small, min_group=30,
+            )  # fmt: skip
+            assert status_of(promise, compared) is decide(promise, compared).status
+    with pytest.raises(InputError, match="expected a ratio of accuracy"):
+        status_of(Criterion("accuracy", ("race",), at_least=Fraction(1, 2)), compared)

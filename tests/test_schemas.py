@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from hitl_audit.follow_up import FollowUpFile, recorded
 from hitl_audit.review.judgment import Judgment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,7 +27,10 @@ def write_schema() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["evidence.v1", "event.v1", "plan-lock.v1", "sample.v1"])
+@pytest.mark.parametrize(
+    "name",
+    ["evidence.v1", "event.v1", "follow-ups.v1", "numbers.v1", "plan-lock.v1", "sample.v1"],
+)
 def test_schemas_are_those_of_the_types(name: str) -> None:
     found = (SCHEMAS / f"{name}.json").read_text(encoding="utf-8")
     assert found == write_schema().text(name), "renew them: python tools/write_schema.py"
@@ -53,6 +58,13 @@ def judgment() -> dict[str, Any]:
     return found
 
 
+def follow_ups() -> Any:
+    now = datetime(2026, 3, 2, tzinfo=UTC)
+    said = {"severity": "high", "owner": "Olga Owner", "due": "2026-06-01", "action": "retrain"}
+    made = recorded("F1", ["F1"], **said, by="Cora Officer", now=now)
+    return json.loads(FollowUpFile((made,)).to_bytes())
+
+
 @pytest.mark.parametrize(
     ("name", "file"),
     [
@@ -61,12 +73,15 @@ def judgment() -> dict[str, Any]:
         ("sample.v1", "results/sample.json"),
         ("plan-lock.v1", "plan.lock.json"),
         ("manifest.v1", "manifest.json"),
+        ("numbers.v1", "numbers.json"),
         ("event.v1", None),
+        ("follow-ups.v1", None),
     ],
 )
 def test_files_follow_their_schema(name: str, file: str | None, mortgage_folder: Path) -> None:
     schema = json.loads((SCHEMAS / f"{name}.json").read_text(encoding="utf-8"))
-    value = json.loads((mortgage_folder / file).read_bytes()) if file else judgment()
+    made = {"event.v1": judgment, "follow-ups.v1": follow_ups}
+    value = json.loads((mortgage_folder / file).read_bytes()) if file else made[name]()
     check = jsonschema.Draft202012Validator(schema)
     check.validate(value)
     assert value["format"] == "hitl-audit/" + name.replace(".", "/")

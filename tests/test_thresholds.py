@@ -19,6 +19,7 @@ from hitl_audit.thresholds import (
     RULES,
     UNLAWFUL,
     ThresholdSweep,
+    measured_decision,
     sweep_thresholds,
 )
 
@@ -308,3 +309,17 @@ def test_unknown_names_are_refused(sweep: ThresholdSweep) -> None:
         sweep.choice("equal odds")
     with pytest.raises(InputError, match="attribute is"):
         sweep.choice("single best", "age")
+
+
+def test_decisions_of_any_counts_are_measured_as_in_the_sweep() -> None:
+    rng = np.random.default_rng(3)
+    scores = rng.random(400)
+    truth = (rng.random(400) < scores).astype(int)
+    best = sweep_thresholds(truth, scores, cost_ratio=3.0).choice("single best").decisions[0]
+    cells = (
+        best.true_negatives, best.false_positives, best.false_negatives, best.true_positives,
+    )  # fmt: skip
+    again = measured_decision(
+        cells, cost_ratio=3.0, confidence=0.95, min_group=30, threshold=best.threshold
+    )
+    assert again == best

@@ -1,4 +1,4 @@
-"""Every state of the review page and of the what-if panel, as pictures, from the real page.
+"""Every state of the review page and of the panels, as pictures, from the real page.
 
     python tools/screenshots.py [--folder AUDIT] [--out reports/screenshots]
 
@@ -19,8 +19,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 LOOKS = {"": (1280, "light"), "-dark": (1280, "dark"), "-phone": (420, "light")}
 
@@ -112,6 +113,43 @@ def walk(page: Page, address: str, camera: Camera) -> None:
     camera.take("next-case")
 
 
+def walk_panels(browser: Browser, folder: Path, camera: Camera) -> None:
+    """The fairness panel and the slices panel, and the cohort that they share."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the tests join page and widget
+    from hitl_audit.audit import Audit
+    from tests.browser.in_process import show
+
+    audit = Audit.open(folder)
+    fairness, slices = audit.fairness_panel(), audit.slices_panel()
+    fairness.desk._beside = lambda work: work()
+
+    def page_of(widget: Any) -> Page:
+        page = browser.new_context(reduced_motion="reduce").new_page()
+        show(page, widget)
+        camera.page = page
+        return page
+
+    page = page_of(fairness)
+    slider = page.get_by_label("Threshold, everybody, slider")
+    slider.wait_for()
+    camera.take("fairness")
+    slider.fill("0.7")
+    page.get_by_text("Exploratory, threshold").first.wait_for()
+    camera.take("fairness-threshold")
+    page.get_by_role("button", name="Equal selection rates").click()
+    page.get_by_text("Exploratory only.").wait_for()
+    camera.take("fairness-per-group")
+    page = page_of(slices)
+    page.get_by_role("treeitem").first.wait_for()
+    camera.take("slices")
+    page.get_by_role("option").or_(page.get_by_role("treeitem").nth(1)).first.click()
+    page.get_by_role("heading", name="The cohort").wait_for()
+    camera.take("slices-cohort")
+    page = page_of(fairness)
+    page.get_by_text("Cohort:").wait_for()
+    camera.take("fairness-cohort")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--folder", type=Path)
@@ -133,8 +171,10 @@ def main() -> None:
         )
         page = browser.new_context(reduced_motion="reduce").new_page()
         page.set_default_timeout(90_000)
+        camera = Camera(page, given.out)
         with served(folder) as address:
-            walk(page, address, Camera(page, given.out))
+            walk(page, address, camera)
+        walk_panels(browser, folder, camera)
         browser.close()
 
 

@@ -8,7 +8,9 @@ from pydantic import TypeAdapter
 
 from hitl_audit.choice import AlternativeFile
 from hitl_audit.evidence import Evidence
+from hitl_audit.follow_up import FollowUpFile
 from hitl_audit.plan import PlanLock
+from hitl_audit.report.numbering import NumberList
 from hitl_audit.review.event import FORMAT, Event, event_kinds
 from hitl_audit.review.sampling import CaseSample
 
@@ -17,6 +19,8 @@ TYPES = {
     "alternative.v1": AlternativeFile,
     "event.v1": Event,
     "evidence.v1": Evidence,
+    "follow-ups.v1": FollowUpFile,
+    "numbers.v1": NumberList,
     "plan-lock.v1": PlanLock,
     "sample.v1": CaseSample,
 }

@@ -13,7 +13,7 @@ __all__ = ["TOLERANCE", "disagreement", "resolution_of"]
 FloatArray = npt.NDArray[np.float64]
 
 TOLERANCE = 1e-6
-SINGLE_STEPS = 8  # of the last place, for a sum over an ensemble in single precision
+LAST_PLACES = 8  # for a sum over an ensemble
 
 
 def resolution_of(
@@ -26,10 +26,10 @@ def resolution_of(
 ) -> FloatArray:
     """How far each prediction may lie from the exact one because of the model's own rounding, (n,).
 
-    At least 1e-6. XGBoost answers in single precision. On the log-odds of such a
-    probability p a step is 1 / (p(1 - p)) times as large. A sum in single
-    precision is rounded at the size of its parts, ``base`` (n,) and ``values``
-    (n, …), however close to 0 it ends.
+    At least 1e-6. XGBoost answers in single precision, others in double. On the log-odds
+    of a probability p a step of its last place is 1 / (p(1 - p)) times as large: a
+    probability of 1 - 1e-12 tells them to four digits. A sum is rounded at the size of its
+    parts, ``base`` (n,) and ``values`` (n, …), however close to 0 it ends.
     """
     if output.scale == "value":
         ask, size = getattr(output.model, "predict", output.model), np.abs(predictions)
@@ -38,13 +38,12 @@ def resolution_of(
     rows = X.iloc[:1]
     with unseen_categories_allowed():
         answer = np.asarray(ask(rows.to_numpy() if output.as_array else rows))
-    if answer.dtype != np.float32:
-        return np.full(len(X), TOLERANCE)
+    precision = np.float32 if answer.dtype == np.float32 else np.float64
     if output.scale == "log-odds":
         size = 2 + 2 * np.cosh(predictions)  # 1 / (p(1 - p))
     parts = np.abs(base) + np.abs(values).reshape(len(X), -1).sum(axis=1)
     size = np.maximum(size, parts)
-    rounded = SINGLE_STEPS * float(np.finfo(np.float32).eps) * size
+    rounded = LAST_PLACES * float(np.finfo(precision).eps) * size
     return np.asarray(np.maximum(TOLERANCE, rounded), dtype=np.float64)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -20,7 +21,7 @@ from hitl_audit.point_clouds import spread_out
 if TYPE_CHECKING:
     from hitl_audit.explanations.explanation import Explanation
 
-__all__ = ["MOST_CASES", "ChartKind", "draw"]
+__all__ = ["MOST_CASES", "ChartKind", "WholeData", "draw"]
 
 FloatArray = npt.NDArray[np.float64]
 ChartKind = Literal["local", "global", "beeswarm", "dependence"]
@@ -31,6 +32,19 @@ MOST_PLACES = 20
 MOST_COLOURS = 6
 
 
+@dataclass(frozen=True, eq=False)
+class WholeData:
+    """What is known of all cases where an explanation is a random draw of them.
+
+    Attributes:
+        cases: how many there are.
+        importance: the table of :meth:`Explanation.global_importance` of all of them.
+    """
+
+    cases: int
+    importance: pd.DataFrame
+
+
 def draw(
     explanation: Explanation,
     *,
@@ -38,8 +52,9 @@ def draw(
     kind: ChartKind | None,
     feature: str | None,
     by: str | None,
+    whole: WholeData | None = None,
 ) -> Chart:
-    """See :meth:`Explanation.chart`."""
+    """See :meth:`Explanation.chart`; ``whole`` is known where not all cases are drawn."""
     kinds: Sequence[str] = get_args(ChartKind)
     if kind is None:
         kind = "global" if row is None else "local"
@@ -58,14 +73,16 @@ def draw(
             f'"dependence", and with that only'
         )
     if feature is not None:
-        return _dependence(explanation, feature, by)
+        return _dependence(explanation, feature, by, whole)
     if row is not None:
         return _local(explanation, row)
-    return _global(explanation) if kind == "global" else _beeswarm(explanation)
+    if kind == "global":
+        return _global(explanation, whole)
+    return _beeswarm(explanation, whole)
 
 
-def _global(explanation: Explanation) -> Chart:
-    table = explanation.global_importance()
+def _global(explanation: Explanation, whole: WholeData | None) -> Chart:
+    table = explanation.global_importance() if whole is None else whole.importance
     top, rest = table.iloc[:TOP], table.iloc[TOP:]
     names, values = top["feature"].tolist(), top["mean_abs"].tolist()
     low, high = _absent(top["low"]), _absent(top["high"])
@@ -78,7 +95,7 @@ def _global(explanation: Explanation) -> Chart:
         low.append(None)
         high.append(None)
         notes += [""] * bool(notes)
-    message = f"{_leaders(explanation, names[: min(2, len(top))])}{_cases(explanation)}"
+    message = f"{_leaders(explanation, names[: min(2, len(top))])}{_cases(explanation, whole)}"
     label = f"mean |{explanation.method.upper()}|"
     return _bars(explanation, message, label, names, values, low, high, notes)
 
@@ -146,10 +163,13 @@ def _bars(
     )
 
 
-def _beeswarm(explanation: Explanation) -> Chart:
-    strongest = np.argsort(-np.abs(explanation.values).mean(axis=0), kind="stable")
+def _beeswarm(explanation: Explanation, whole: WholeData | None) -> Chart:
+    if whole is None:
+        strongest = np.argsort(-np.abs(explanation.values).mean(axis=0), kind="stable").tolist()
+    else:
+        strongest = [explanation.feature_names.index(f) for f in whole.importance["feature"]]
     top = strongest[:TOP]
-    places, said = _drawn(explanation)
+    places, said = _drawn(explanation, whole)
     x: list[str] = []
     y: list[float] = []
     shades: list[float | None] = []
@@ -166,7 +186,7 @@ def _beeswarm(explanation: Explanation) -> Chart:
     rest = len(strongest) - len(top)
     left_out = f"; {rest} weaker features are left out" if rest else ""
     leaders = _leaders(explanation, [explanation.feature_names[j] for j in top[:2]])
-    message = f"{leaders}{_cases(explanation)}{said}{left_out}"
+    message = f"{leaders}{_cases(explanation, whole)}{said}{left_out}"
     return Chart(
         kind="swarm",
         message=message,
@@ -177,9 +197,11 @@ def _beeswarm(explanation: Explanation) -> Chart:
     )
 
 
-def _dependence(explanation: Explanation, feature: str, by: str | None) -> Chart:
+def _dependence(
+    explanation: Explanation, feature: str, by: str | None, whole: WholeData | None
+) -> Chart:
     j = _feature(explanation, "feature", feature)
-    places, said = _drawn(explanation)
+    places, said = _drawn(explanation, whole)
     column = explanation.data.iloc[:, j].iloc[places]
     y = explanation.values[places, j]
     x, ticks = _places(column, y)
@@ -190,7 +212,7 @@ def _dependence(explanation: Explanation, feature: str, by: str | None) -> Chart
     low, high = float(y.min()), float(y.max())
     message = (
         f"How {feature} moves the model's {explanation.output_words}: by {low:+.3g} to {high:+.3g} "
-        f"({method}{sd}, {len(explanation.values):,} cases){said}"
+        f"({method}{sd}, {_count(explanation, whole):,} cases){said}"
     )
     shade: dict[str, Any] = {}
     if by is None:
@@ -240,13 +262,16 @@ def _feature(explanation: Explanation, field: str, name: str) -> int:
     return names.index(str(name))
 
 
-def _drawn(explanation: Explanation) -> tuple[npt.NDArray[np.intp], str]:
+def _drawn(explanation: Explanation, whole: WholeData | None) -> tuple[npt.NDArray[np.intp], str]:
     """The cases that are drawn as points, and the words that say so."""
     n = len(explanation.values)
-    if n <= MOST_CASES:
-        return np.arange(n), ""
-    order = hash_order(explanation.data, random_state=explanation.random_state)
-    return np.sort(order[:MOST_CASES]), f"; {MOST_CASES:,} of them drawn, chosen by a seeded hash"
+    places = np.arange(n)
+    if n > MOST_CASES:
+        order = hash_order(explanation.data, random_state=explanation.random_state)
+        places = np.sort(order[:MOST_CASES])
+    if len(places) == _count(explanation, whole):
+        return places, ""
+    return places, f"; {len(places):,} of them drawn, chosen by a seeded hash"
 
 
 def _ranks(column: pd.Series) -> list[float | None]:
@@ -328,8 +353,12 @@ def _leaders(explanation: Explanation, names: list[str]) -> str:
     return f"{' and '.join(names)} {verb} the model's {explanation.output_words} most "
 
 
-def _cases(explanation: Explanation) -> str:
-    return f"({explanation.method.upper()}, {len(explanation.values):,} cases)"
+def _cases(explanation: Explanation, whole: WholeData | None) -> str:
+    return f"({explanation.method.upper()}, {_count(explanation, whole):,} cases)"
+
+
+def _count(explanation: Explanation, whole: WholeData | None) -> int:
+    return len(explanation.values) if whole is None else whole.cases
 
 
 def _absent(column: pd.Series) -> list[float | None]:

@@ -53,6 +53,21 @@ class ModelOutput:
         Raises:
             ExplanationError: the model failed, or the output is not finite.
         """
+        chosen = self.unchecked(frame)
+        if not np.isfinite(chosen).all():
+            raise ExplanationError(
+                f"the model's {self.scale} is not finite for {int((~np.isfinite(chosen)).sum())} "
+                f"of {len(frame)} rows, so it cannot be explained on this scale"
+                + (' (try scale="probability")' if self.scale == "log-odds" else "")
+            )
+        return chosen
+
+    def unchecked(self, frame: pd.DataFrame) -> FloatArray:
+        """The output for each row, shape (n,); it may be infinite or no number.
+
+        Raises:
+            ExplanationError: the model failed, or returned something else.
+        """
         try:
             raw = _ask(self.model, frame, self.scale, as_array=self.as_array)
         except Exception as error:
@@ -65,15 +80,7 @@ class ModelOutput:
                 f"the model returned an array of shape {raw.shape} for {len(frame)} rows; "
                 f"expected one value per row"
             )
-        if self.scale == "log-odds":
-            chosen = self._log_odds(chosen)
-        if not np.isfinite(chosen).all():
-            raise ExplanationError(
-                f"the model's {self.scale} is not finite for {int((~np.isfinite(chosen)).sum())} "
-                f"of {len(frame)} rows, so it cannot be explained on this scale"
-                + (' (try scale="probability")' if self.scale == "log-odds" else "")
-            )
-        return chosen
+        return self._log_odds(chosen) if self.scale == "log-odds" else chosen
 
     @staticmethod
     def _log_odds(p: FloatArray) -> FloatArray:

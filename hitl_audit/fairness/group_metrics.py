@@ -21,6 +21,7 @@ import pandas as pd
 
 from hitl_audit.charts import Chart, to_plotly
 from hitl_audit.errors import InputError
+from hitl_audit.fairness.cell_counts import counted_cells, named_values
 from hitl_audit.fairness.counts import GroupCounts
 from hitl_audit.fairness.disparity import (
     DEFAULT_MEASURES,
@@ -39,6 +40,7 @@ from hitl_audit.fairness.measuring import (
 )
 from hitl_audit.fairness.metric_table import Law, MetricTable
 from hitl_audit.fairness.notes import notes_on_groups, notes_on_table
+from hitl_audit.fairness.own_metrics import split_metrics
 from hitl_audit.fairness.rate_chart import rate_chart
 from hitl_audit.fairness.rates import (
     DEFAULT_METRICS,
@@ -64,6 +66,7 @@ __all__ = [
     "GroupMetrics",
     "GroupRate",
     "group_metrics",
+    "group_metrics_of_counts",
 ]
 
 _COMPARISON_COLUMNS = (
@@ -413,6 +416,7 @@ def group_metrics(
     *,
     y_score: Any = None,
     sensitive_features: Any,
+    data: Any = None,
     control_features: Any = None,
     metrics: str | Callable[..., float] | Sequence[Any] | Mapping[str, Any] | None = None,
     sample_weight: Any = None,
@@ -446,6 +450,12 @@ def group_metrics(
             :attr:`GroupMetrics.scores`. Scores have no weights.
         sensitive_features: table, column, mapping or array, matched by
             position. Missing values form the group ``"unknown"``.
+        data: rows that stay where they are: a DuckDB relation, a LazyFrame of
+            polars, a DataFrame of PySpark or anything else that narwhals takes,
+            a source of rows, or a path, glob or query that
+            :func:`hitl_audit.rows.open_rows` takes. ``y_true``, ``y_pred`` and
+            ``sensitive_features`` are then names of its columns, and the rows are
+            counted there; what needs the rows themselves is refused.
         control_features: likewise; the frames compare only within them, and
             :meth:`GroupMetrics.stratified` does. ``rates`` are of all rows.
         metrics: some of :data:`METRICS`; the first seven and the count if
@@ -478,6 +488,37 @@ def group_metrics(
             "y_score and sample_weight are both given, and metrics of scores count every row "
             "alike; accepted: one of them"
         )
+    if data is not None:
+        rowwise = {
+            "y_score": y_score,
+            "sample_weight": sample_weight,
+            "control_features": control_features,
+        }
+        for name, given in rowwise.items():
+            if given is not None:
+                raise InputError(
+                    f"data and {name} are both given, and rows that stay where they are are "
+                    "counted by group alone; accepted: one of them"
+                )
+        found, values = counted_cells(
+            data,
+            y_true=_column(y_true, "y_true"),
+            y_pred=_column(y_pred, "y_pred"),
+            attributes=_columns(sensitive_features),
+        )
+        return group_metrics_of_counts(
+            found,
+            values=named_values(values),
+            metrics=metrics,
+            intersections=intersections,
+            reference=reference,
+            confidence=confidence,
+            n_boot=n_boot,
+            method=method,
+            test=test,
+            random_state=random_state,
+            min_group=min_group,
+        )
     check_settings(confidence=confidence, min_group=min_group, n_boot=n_boot)
     law, methods = methods_of(method, test, weighted=sample_weight is not None)
     table = metric_table(
@@ -492,16 +533,7 @@ def group_metrics(
         method=law,
         random_state=random_state,
     )
-    counts = table.counts()
-    later = _Later(
-        crossed=combinations(counts.attributes, intersections),
-        named=named_reference(counts, reference or {}),
-        methods=methods,
-    )
-    result: GroupMetrics = object.__new__(GroupMetrics)
-    vars(result).update(
-        counts=counts, confidence=float(confidence), min_group=min_group, table=table, _later=later
-    )
+    result = _result(table, methods, intersections, reference, confidence, min_group)
     if y_score is not None:
         vars(result)["scores"] = score_metrics_by_group(
             y_true,
@@ -515,6 +547,96 @@ def group_metrics(
             random_state=random_state,
         )
     return result
+
+
+def group_metrics_of_counts(
+    counts: GroupCounts,
+    *,
+    values: Mapping[str, Sequence[Any]] | None = None,
+    metrics: str | Callable[..., float] | Sequence[Any] | Mapping[str, Any] | None = None,
+    intersections: bool | Sequence[Sequence[str]] = True,
+    reference: Mapping[str, Any] | None = None,
+    confidence: float = 0.95,
+    n_boot: int = 1000,
+    method: str | Sequence[str] = "multinomial",
+    test: str | None = None,
+    random_state: int = 0,
+    min_group: int = 30,
+) -> GroupMetrics:
+    """The same numbers as :func:`group_metrics` of the rows that were counted.
+
+    The other arguments are those of :func:`group_metrics`.
+
+    Args:
+        counts: rows per group, true label and predicted label.
+        values: attribute → its groups as they were given, in the order of their
+            names; how the frames' indexes show them.
+
+    Raises:
+        InputError: no rows, an unknown metric, method, test, attribute or
+            reference group, or a metric or a method that needs the rows.
+    """
+    check_settings(confidence=confidence, min_group=min_group, n_boot=n_boot)
+    if not isinstance(random_state, int) or random_state < 0:
+        raise InputError(f"random_state is {random_state!r}; accepted: a whole number, 0 or more")
+    if not counts.rows:
+        raise InputError("counts have no rows; accepted: at least one row")
+    if not counts.attributes:
+        raise InputError("sensitive_features has no column; accepted: at least one attribute")
+    law, methods = methods_of(method, test, weighted=False)
+    if law == "replay":
+        raise InputError(
+            'method "replay" needs the rows, and these are counts alone; accepted here: '
+            '"multinomial"'
+        )
+    names, own = split_metrics(metrics)
+    if own:
+        raise InputError(
+            f"metrics has the functions {', '.join(own)}, which need the rows, and these are "
+            "counts alone; accepted: metrics that counts give"
+        )
+    drawn = Law(law, n_boot, random_state, float(confidence))
+    table = MetricTable.of_counts(counts, names, drawn, values)
+    return _result(table, methods, intersections, reference, confidence, min_group)
+
+
+def _result(
+    table: MetricTable,
+    methods: Methods,
+    intersections: bool | Sequence[Sequence[str]],
+    reference: Mapping[str, Any] | None,
+    confidence: float,
+    min_group: int,
+) -> GroupMetrics:
+    counts = table.counts()
+    later = _Later(
+        crossed=combinations(counts.attributes, intersections),
+        named=named_reference(counts, reference or {}),
+        methods=methods,
+    )
+    result: GroupMetrics = object.__new__(GroupMetrics)
+    vars(result).update(
+        counts=counts, confidence=float(confidence), min_group=min_group, table=table, _later=later
+    )
+    return result
+
+
+def _column(name: Any, argument: str) -> str:
+    if not isinstance(name, str):
+        raise InputError(
+            f"{argument} is a {type(name).__name__}, and data is given; accepted: the name of a "
+            "column of data"
+        )
+    return name
+
+
+def _columns(names: Any) -> tuple[str, ...]:
+    listed = [names] if isinstance(names, str) else list(names)
+    for name in listed:
+        _column(name, "sensitive_features")
+        if listed.count(name) > 1:
+            raise InputError(f'sensitive_features has two columns called "{name}"')
+    return tuple(listed)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -111,12 +111,26 @@ class MetricTable:
     own: OwnMetrics | None = None
 
     @classmethod
-    def of_counts(cls, counts: GroupCounts, metrics: Sequence[str], law: Law) -> MetricTable:
-        """A table of counts alone, whose groups are known by their names."""
+    def of_counts(
+        cls,
+        counts: GroupCounts,
+        metrics: Sequence[str],
+        law: Law,
+        values: Mapping[str, Sequence[Any]] | None = None,
+    ) -> MetricTable:
+        """A table of counts alone.
+
+        Args:
+            counts: the rows.
+            metrics: names of metrics that counts give.
+            law: how intervals are drawn.
+            values: attribute → its groups as they were given, in the order of their
+                names; otherwise they are known by their names.
+        """
         axes = []
         for i, name in enumerate(counts.attributes):
             names = tuple(sorted({group[i] for group in counts.groups}))
-            axes.append(Axis(name, names, names))
+            axes.append(Axis(name, names, tuple((values or {}).get(name, names))))
         groups = [
             [a.names.index(g) for a, g in zip(axes, group, strict=True)] for group in counts.groups
         ]

@@ -46,12 +46,15 @@ def koopman_bounds(
 
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         centre = np.where((x > 0) & (y > 0), np.log(x * m / np.maximum(n * y, 1e-300)), 0.0)
-        low = np.where(x > 0, np.exp(_falls_to(score, z, centre, x > 0)), 0.0)
-        high = np.where(y > 0, np.exp(_falls_to(score, -z, centre, y > 0)), np.inf)
-    return low, high
+        # Both bounds at once: (2, pairs) costs hardly more than (pairs,).
+        level = np.array([[z], [-z]])
+        low, high = np.exp(
+            _falls_to(score, level, np.stack([centre] * 2), np.stack([x > 0, y > 0]))
+        )
+    return np.where(x > 0, low, 0.0), np.where(y > 0, high, np.inf)
 
 
-def _falls_to(score: Any, level: float, start: Array, wanted: npt.NDArray[np.bool_]) -> Array:
+def _falls_to(score: Any, level: Array, start: Array, wanted: npt.NDArray[np.bool_]) -> Array:
     """Where a falling function passes a level: bracket by doubling steps, then halve."""
     low, high = start.copy(), start.copy()
     step = 0.5

@@ -94,7 +94,7 @@ class Computation(_Section):
     """Which tables are computed, and with which numbers.
 
     Attributes:
-        tables: name of the computation; ``"eu-ai-act"`` has no tables of its own: the
+        tables: name of the computation; ``"eu-ai-act"`` computes no tables of its own: the
             document's sections answer it.
         attributes: what the tables are by; the words of the rule, not columns.
         four_fifths: the ratio below which a row is flagged.

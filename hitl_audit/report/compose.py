@@ -7,7 +7,7 @@ nothing is computed here but texts.
 from __future__ import annotations
 
 from hitl_audit.evidence import Evidence
-from hitl_audit.report.document import Report, Section, texts_of
+from hitl_audit.report.document import Block, Heading, Report, Section, texts_of
 from hitl_audit.report.findings_section import findings_section
 from hitl_audit.report.frame_sections import (
     data_section,
@@ -15,7 +15,6 @@ from hitl_audit.report.frame_sections import (
     opinion_section,
     plan_section,
     scope_section,
-    signatures_section,
     verify_section,
 )
 from hitl_audit.report.gap_sections import gaps_section
@@ -35,6 +34,7 @@ from hitl_audit.report.search_sections import (
     errors_section,
     thresholds_section,
 )
+from hitl_audit.report.signature_places import signature_fields, signatures_section
 from hitl_audit.report.since_section import since_section
 from hitl_audit.report.tracing import Marks, traced
 from hitl_audit.report.wording import model_name, when
@@ -83,7 +83,9 @@ def _composed(evidence: Evidence, identity: str, generated: str) -> Report:
         findings_section(evidence),
         limits_section(evidence),
     )
-    summary = page_one(evidence)
+    fields = signature_fields(evidence)
+    signed: tuple[Block, ...] = (Heading("Who signed"), *fields) if fields else ()
+    summary = (*page_one(evidence), *signed)
     sections = (
         *sections,
         glossary_section(evidence, texts_of((*summary, *(b for s in sections for b in s.blocks)))),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hitl_audit.evidence import Evidence
 from hitl_audit.findings import Finding, Status
-from hitl_audit.plan_sections import role_field
 from hitl_audit.report.document import (
     Block,
     Facts,
@@ -13,7 +12,6 @@ from hitl_audit.report.document import (
     Paragraph,
     Points,
     Section,
-    SignatureField,
     Table,
 )
 from hitl_audit.report.measure_sections import history_blocks
@@ -34,31 +32,13 @@ from hitl_audit.report.wording import (
 )
 
 __all__ = [
-    "STATEMENTS",
     "data_section",
     "limits_section",
     "opinion_section",
     "plan_section",
     "scope_section",
-    "signatures_section",
-    "statement",
     "verify_section",
 ]
-
-STATEMENTS = {
-    "prepared": "I ran this audit as described and prepared this document.",
-    "attested": "I attest that the judgments recorded under my name are my own.",
-    "approved": "I have read this document and approve it for the use stated in section 2.",
-}
-
-
-def statement(signs: str, evidence: Evidence) -> str:
-    """What a role states by signing; nobody attests judgments that were not made."""
-    if signs == "attested" and evidence.oversight.any_simulated:
-        return "I have read this document. Its judgments are simulated; none of them is mine."
-    if signs == "attested" and not evidence.oversight.judged:
-        return "I have read this document. No judgments were recorded."
-    return STATEMENTS[signs]
 
 
 def opinion_section(evidence: Evidence) -> Section:
@@ -239,6 +219,7 @@ def data_section(evidence: Evidence) -> Section:
     data, audit = evidence.data, evidence.audit
     blocks: list[Block] = [
         Paragraph(data.description or "The plan does not describe the data."),
+        *_sampled(evidence),
         Facts(
             (
                 ("Rows audited", f"{data.rows:,}"),
@@ -285,6 +266,22 @@ def data_section(evidence: Evidence) -> Section:
             )
         )
     return Section("data", "Data", tuple(blocks))
+
+
+def _sampled(evidence: Evidence) -> list[Block]:
+    """What was measured on all rows, and what on some of them, where they were too many."""
+    data = evidence.data
+    if data.sampled_rows is None:
+        return []
+    return [
+        Note(
+            f"There are more rows than were held at once. All {data.rows:,} of them were counted: "
+            "promises, group metrics and performance are about all rows. Everything else "
+            "(explanations, what carries the gaps, errors, thresholds, alternatives, tables by "
+            "regulation, checks, and the cases that people judge) is about a uniform random sample "
+            f"of {data.sampled_rows:,} rows, and its intervals say how far that reaches."
+        )
+    ]
 
 
 def _publication_blocks(evidence: Evidence) -> list[Block]:
@@ -407,26 +404,3 @@ def verify_section(evidence: Evidence) -> Section:
             ),
         ),
     )
-
-
-def signatures_section(evidence: Evidence) -> Section:
-    """The places for signatures, in order."""
-    roles = evidence.plan.roles
-    blocks: list[Block] = [
-        Paragraph(
-            "Each role signs for itself, in this order. A signature proves that nothing changed "
-            "since, and which key signed. Whose key it is, is shown by comparing its fingerprint "
-            "with one received another way. Signatures are in the PDF only."
-        )
-    ]
-    for place, (role, signs, name) in enumerate(roles):
-        who = f"{role} ({name})" if name else role
-        blocks.append(
-            SignatureField(
-                name=role_field(role),
-                role=who[:1].upper() + who[1:],
-                statement=statement(signs, evidence),
-                locks=place == len(roles) - 1,
-            )
-        )
-    return Section("signatures", "Signatures", tuple(blocks))

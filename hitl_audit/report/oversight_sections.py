@@ -72,6 +72,7 @@ def overrides_section(evidence: Evidence) -> Section:
     if seen.judged:
         blocks += [Note(SIMULATED, "warning")] if seen.any_simulated else []
         blocks += _overrides(evidence)
+        blocks += _disclosed(evidence)
     else:
         blocks.append(Note("Not assessed: nobody has judged a case yet."))
     blocks += _escalations(evidence)
@@ -226,6 +227,7 @@ def _weighted(evidence: Evidence) -> bool:
 
 def _people(evidence: Evidence) -> list[Block]:
     notes = {note.reviewer: note for note in evidence.review.reviewers}
+    names = dict(evidence.review.disclosed.names)
     rows = []
     for row in evidence.oversight.by_reviewer:
         note = notes.get(row.reviewer)
@@ -238,9 +240,10 @@ def _people(evidence: Evidence) -> list[Block]:
             )
             if n
         )
+        number = sentence(row.reviewer).rstrip(".")
         rows.append(
             (
-                sentence(row.reviewer).rstrip("."),
+                f"{number} ({names[row.reviewer]})" if row.reviewer in names else number,
                 ", ".join(part for part in (note.role, note.competence) if part) if note else "–",
                 (note.authority if note else "") or "–",
                 str(row.answers),
@@ -250,7 +253,7 @@ def _people(evidence: Evidence) -> list[Block]:
         )
     return [
         Table(
-            "Who judged, under numbers instead of names",
+            "Who judged" if names else "Who judged, under numbers instead of names",
             ("Reviewer", "As what", "May decide", "Answers", "Overrides", "Controls"),
             tuple(rows),
             ("left", "left", "left", "right", "right", "left"),
@@ -498,6 +501,58 @@ def _overrides(evidence: Evidence) -> list[Block]:
             )
         )
     return blocks
+
+
+def _disclosed(evidence: Evidence) -> list[Block]:
+    """What the plan lets out of single cases and of what people wrote."""
+    said = evidence.review.disclosed
+    blocks: list[Block] = []
+    if said.words:
+        blocks += [
+            Heading("In their own words"),
+            Table(
+                "What people wrote about cases",
+                ("Case", "Who", "Answer", "Words"),
+                tuple((w.case_id, w.reviewer, w.answer, w.words) for w in said.words),
+                ("left", "left", "left", "left"),
+            ),
+        ]
+    if said.cases:
+        blocks += [
+            Heading("The judged cases, one by one"),
+            Table(
+                "What the model decided, and what people said about it",
+                (
+                    "Case",
+                    *(label(evidence, a) for a in said.attributes),
+                    "Score",
+                    "Model",
+                    "Verdicts",
+                ),
+                tuple(
+                    (
+                        case.case_id,
+                        *(group or "not published" for group in case.groups),
+                        percent(case.score),
+                        _outcome(evidence, case.decision),
+                        "; ".join(f"{who}: {verdict}" for who, verdict in case.verdicts),
+                    )
+                    for case in said.cases
+                ),
+                _aligned(len(said.attributes)),
+            ),
+        ]
+    return blocks
+
+
+def _aligned(attributes: int) -> tuple[Align, ...]:
+    left: Align = "left"
+    return (left, *[left] * attributes, "right", left, left)
+
+
+def _outcome(evidence: Evidence, decision: str) -> str:
+    audit = evidence.audit
+    return audit.favorable_label if decision == "favorable" else audit.unfavorable_label
 
 
 def _escalations(evidence: Evidence) -> list[Block]:

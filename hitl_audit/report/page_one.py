@@ -48,7 +48,6 @@ def page_one(evidence: Evidence) -> tuple[Block, ...]:
                     f"{when(plan.registered_at, exact=True)}, before the results of "
                     f"{when(evidence.created, exact=True)}",
                 ),
-                ("To be signed by", f"{_roles(evidence)}: see the end of the PDF"),
             )
         )
     ]
@@ -86,10 +85,6 @@ def _tally(evidence: Evidence) -> str:
     undecided = len(evidence.findings) - met - missed
     met, missed, undecided = (counted(n, evidence, "findings") for n in (met, missed, undecided))
     return f"What was promised, and found: {met} met, {missed} not met, {undecided} undecided"
-
-
-def _roles(evidence: Evidence) -> str:
-    return ", ".join(f"{role} ({name})" if name else role for role, _, name in evidence.plan.roles)
 
 
 def _opinion_row(evidence: Evidence, finding: Finding) -> OpinionRow:

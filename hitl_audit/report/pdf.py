@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from itertools import product
@@ -43,7 +43,9 @@ _T = TypeVar("_T")
 _TEMPLATE = Path(__file__).with_name("templates") / "report.typ"
 _LINE = 470.5  # points: A4 less two margins of 22 mm
 _CHART_WIDTH = 166.0  # the same in millimetres
-_SIGNATURE = (290.0, 76.0)  # width and height of a signature's box in points
+# A signature's box in points: where page one has room beside the others, or by itself.
+_STRIP, _STRIP_GAP, _STRIP_ROLES = 52.0, 8.0, 4
+_SIGNATURE = (290.0, 76.0)
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,7 @@ class _Setter:
             else:
                 if made:
                     made[-1]["sticky"] = True  # the words before the boxes stay with them
-                made.append({"kind": "signatures", "fields": [block]})
+                made.append({"kind": "signatures", "strip": False, "fields": [block]})
         return made
 
     def _signature(self, block: SignatureField) -> dict[str, Any]:
@@ -397,8 +399,8 @@ def render_pdf(
             page=place["page"],
             x=place["x"],
             y=place["y"],
-            width=_SIGNATURE[0],
-            height=_SIGNATURE[1],
+            width=place["width"],
+            height=place["height"],
             locks=field.locks,
         )
         for field, place in zip(setter.signatures, places, strict=True)
@@ -411,6 +413,31 @@ def render_pdf(
 
 
 _TIGHTNESS = (0, 1, 2)  # as the template sets page one: as usual, tight, and tighter still
+
+
+def _layouts(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
+    """What page one may look like, the best first: signatures side by side, then at the end."""
+    summary, sections = document["summary"], document["sections"]
+    if not summary or summary[-1]["kind"] != "signatures" or not sections:
+        yield from ((document, tight) for tight in _TIGHTNESS)
+        return
+    signatures = summary[-1]
+    roles = len(signatures["fields"])
+    if roles <= _STRIP_ROLES:
+        box = {"width": (_LINE - _STRIP_GAP * (roles - 1)) / roles, "height": _STRIP}
+        strip = {
+            **signatures,
+            "strip": True,
+            "gap": _STRIP_GAP,
+            "fields": [{**field, **box} for field in signatures["fields"]],
+        }
+        beside = document | {"summary": [*summary[:-1], strip]}
+        yield from ((beside, tight) for tight in _TIGHTNESS)
+    # With its heading: the last section is the one on signatures.
+    first = len(summary) - (2 if summary[-2:][0]["kind"] == "heading" else 1)
+    last = {**sections[-1], "blocks": [*sections[-1]["blocks"], *summary[first:]]}
+    apart = document | {"summary": summary[:first], "sections": [*sections[:-1], last]}
+    yield from ((apart, tight) for tight in _TIGHTNESS)
 
 
 def _compiler(folder: Path, document: dict[str, Any]) -> typst.Compiler:
@@ -437,14 +464,13 @@ def _typeset(
         shutil.copyfile(file, folder / "fonts" / f"{i}{file.suffix}")
     shutil.copyfile(_TEMPLATE, folder / "report.typ")
     try:
-        alone = document | {"sections": [], "attachments": []}
-        # The summary is to fit on page one: it is tried alone, which is fast.
-        for tight in _TIGHTNESS[:-1]:
-            if _pages_of_summary(_compiler(folder, alone | {"tight": tight})) == 1:
+        # The summary is to fit on page one, with the signatures on it if it does: it is
+        # tried alone, which is fast.
+        for tried, tight in _layouts(document):
+            alone = tried | {"sections": [], "attachments": [], "tight": tight}
+            if _pages_of_summary(_compiler(folder, alone)) == 1:
                 break
-        else:
-            tight = _TIGHTNESS[-1]
-        compiler = _compiler(folder, document | {"tight": tight})
+        compiler = _compiler(folder, tried | {"tight": tight})
         made, told = compiler.compile_with_warnings(
             format="pdf", pdf_standards=["a-3a", "ua-1"], timestamp=timestamp
         )

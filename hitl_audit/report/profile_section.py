@@ -6,6 +6,7 @@ from hitl_audit.evidence import Evidence, ProfileRecord
 from hitl_audit.fairness.profile_table import ImpactRow, ProfileRow, ProfileTable
 from hitl_audit.findings import percent
 from hitl_audit.groups import TIMES
+from hitl_audit.report.act_tables import act_tables
 from hitl_audit.report.document import (
     Align,
     Block,
@@ -29,6 +30,8 @@ from hitl_audit.report.wording import (
 )
 
 __all__ = ["profile_table", "profiles_section"]
+
+ACT = "eu-ai-act"
 
 
 def profiles_section(evidence: Evidence) -> Section:
@@ -68,6 +71,8 @@ def _profile_blocks(evidence: Evidence, record: ProfileRecord) -> list[Block]:
             starred = [f"* {'; '.join(said)}."] if said else []
             blocks.append(noted(evidence, (*starred, *table.notes)))
     blocks += _band_blocks(evidence, record)
+    if tables.profile == ACT:
+        blocks += act_tables(evidence)
     if tables.notes:
         blocks.append(noted(evidence, tables.notes))
     if tables.bases:

@@ -19,10 +19,10 @@ from hitl_audit.plan_sections import Role, role_field
 from hitl_audit.publication import Publication, publish
 from hitl_audit.report.compose import compose
 from hitl_audit.report.document import Report
-from hitl_audit.report.frame_sections import statement
 from hitl_audit.report.html import render_html
 from hitl_audit.report.numbering import NumberList
 from hitl_audit.report.pdf import Attachment, render_pdf
+from hitl_audit.report.signature_places import statement
 from hitl_audit.signing.assurance import OFFLINE, Assurance
 from hitl_audit.signing.attestations import ENVELOPES
 from hitl_audit.signing.contents import attachments

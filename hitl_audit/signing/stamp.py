@@ -38,8 +38,19 @@ _TEMPLATE = """
 #set page(width: width, height: height, margin: 0pt)
 #set text(font: "Inter", size: 7.6pt, fill: ink, lang: "en", hyphenate: false)
 #set par(leading: 0.45em, spacing: 0pt)
+#let compact = height < 60pt
 #let row(body, ..style) = block(width: 100%, below: 5pt, text(..style, body))
-#let rows = {
+#let rows = if compact {
+  set text(size: 6pt)
+  set block(below: 3.2pt)
+  row(size: 8.4pt, weight: "semibold", input.name)
+  row(size: 6.6pt, fill: accent, weight: "semibold",
+    input.role + if input.organization != "" { " · " + input.organization })
+  row(fill: quiet)[Signed #input.signed-at (claimed)]
+  row(fill: quiet, size: 4.4pt)[Certificate SHA-256 \\
+    #input.fingerprint.slice(0, 47) \\
+    #input.fingerprint.slice(48)]
+} else {
   row(size: 10.5pt, weight: "semibold", input.name)
   row(fill: accent, weight: "semibold",
     input.role + if input.organization != "" { " · " + input.organization })

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -26,35 +28,55 @@ HTML = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Review</ti
 <script type="module">
 import widget from "/widget.js";
 const heard = {};
+const toView = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
 const state = await toKernel(null);
 const model = {
   get: (name) => state[name],
   on: (name, f) => { (heard[name] ??= []).push(f); },
   off: () => {},
-  send: async (message) => {
-    for (const answer of await toKernel(message)) {
-      if (answer.view) { state.view = answer.view; heard["change:view"].forEach((f) => f()); }
-      else heard["msg:custom"].forEach((f) => f(answer));
-    }
-  },
+  send: async (message) => (await toKernel(message)).forEach(hear),
 };
-widget.render({ model, el: document.getElementById("here") });
+window.hear = (answer) => {
+  if (answer.view) { state.view = answer.view; heard["change:view"].forEach((f) => f()); }
+  else heard["msg:custom"].forEach((f) => f(answer.content, answer.buffers.map(toView)));
+};
+window.leave = widget.render({ model, el: document.getElementById("here") });
 </script>"""
 
 
 def show(page: Page, widget: Any) -> list[dict[str, Any]]:
-    """Show the widget; the list holds every message that its page sends."""
+    """Show the widget; the list holds every message that its page sends.
+
+    What the widget says of its own accord reaches the page too; ``leave()`` on the page
+    closes the view.
+    """
     answers: list[dict[str, Any]] = []
     sent: list[dict[str, Any]] = []
-    widget.send = lambda content, buffers=None: answers.append(json.loads(json.dumps(content)))
+    asked = False
+
+    def send(content: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
+        packed = [b64encode(one).decode() for one in buffers]
+        answer = {"content": json.loads(json.dumps(content)), "buffers": packed}
+        if asked:
+            answers.append(answer)
+        else:
+            page.evaluate("(answer) => hear(answer)", answer)
+
+    widget.send = send
 
     def to_kernel(message: dict[str, Any] | None) -> Any:
         if message is None:
-            return {name: getattr(widget, name, None) for name in ("view", "case")}
+            synced = {name: getattr(widget, name) for name in widget.keys if name[0] != "_"}
+            return {n: v for n, v in synced.items() if isinstance(v, str | float | dict)}
+        nonlocal asked
         sent.append(message)
         answers.clear()
         before = getattr(widget, "view", None)
-        widget.receive(message)
+        asked = True
+        try:
+            widget.receive(message)
+        finally:
+            asked = False
         after = getattr(widget, "view", None)
         return [*answers, *([] if after is before else [{"view": after}])]
 

@@ -21,6 +21,7 @@ from tests.test_reviewing import small_audit
 pytestmark = pytest.mark.browser
 
 MOST_BYTES = 100_000
+PATIENT = 30_000  # ms: several kernels may share the machine
 REVIEW = """
 import hitl_audit as ha
 audit = ha.Audit.open("audit")
@@ -78,7 +79,7 @@ def test_an_edit_moves_the_number_and_the_notebook_stays_small(lab: Lab, page: P
     income = panel.get_by_label("income", exact=True)
     income.fill("40")
     income.press("Enter")
-    expect(moved).to_contain_text("your edit moved it")
+    expect(moved).to_contain_text("your edit moved it", timeout=PATIENT)
     expect(panel.locator(".hj-chance")).not_to_have_text(before or "")
     expect(panel.get_by_role("img", name="How the score answers to")).to_be_visible()
     # Keys that JupyterLab would take: "d d" deletes a cell, "z" undoes that.
@@ -92,7 +93,7 @@ def test_an_edit_moves_the_number_and_the_notebook_stays_small(lab: Lab, page: P
     expect(panel.locator(".hj-chance")).to_have_text(re.compile(re.escape((before or "").strip())))
     income.fill("40")
     income.press("Enter")
-    expect(moved).to_contain_text("your edit moved it")
+    expect(moved).to_contain_text("your edit moved it", timeout=PATIENT)
     assert violations(page, within=".hw-panel") == []
 
     # A case is judged in the same notebook, with a change tried on the way.
@@ -103,10 +104,10 @@ def test_an_edit_moves_the_number_and_the_notebook_stays_small(lab: Lab, page: P
     slider = review.locator(".hw-slider").first
     slider.focus()
     page.keyboard.press("ArrowRight")
-    expect(review.locator(".hw-moved")).to_contain_text("your edit moved it")
+    expect(review.locator(".hw-moved")).to_contain_text("your edit moved it", timeout=PATIENT)
     review.get_by_role("button", name="Agree", exact=True).click()
     review.get_by_role("button", name="Save").click()
-    expect(review.get_by_role("button", name="Next case")).to_be_focused()
+    expect(review.get_by_role("button", name="Next case")).to_be_focused(timeout=PATIENT)
     kinds = [event.KIND for event in ledger.events()]
     assert [kind for kind in kinds if kind in ("judgment", "what-if")] == [
         "judgment", "what-if", "judgment",

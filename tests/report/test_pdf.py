@@ -19,7 +19,9 @@ import pytest
 
 from hitl_audit.errors import ReportError
 from hitl_audit.report.document import (
+    Block,
     Facts,
+    Heading,
     Note,
     Paragraph,
     Points,
@@ -219,6 +221,36 @@ def test_signature_fields_lie_on_their_boxes(rendered: RenderedPdf, path: Path) 
         role = field.role.split()[0]
         tops = [float(y) for y in re.findall(rf'yMin="([\d.]+)"[^>]*>{role}</word>', place)]
         assert any(abs(y - field.y) < 6 for y in tops)
+
+
+@pytest.mark.parametrize(
+    ("lines", "roles", "on_page_one"), [(3, 3, True), (3, 4, True), (54, 3, False), (3, 5, False)]
+)
+def test_signatures_are_on_page_one_where_it_has_room(
+    lines: int, roles: int, on_page_one: bool, tmp_path: Path
+) -> None:
+    fields = tuple(
+        SignatureField(f"role-{i}", f"Role {i}", "States it.", locks=i == roles - 1)
+        for i in range(roles)
+    )
+    summary: tuple[Block, ...] = (
+        *(Paragraph("Said on page one.") for _ in range(lines)),
+        Heading("Who signed"),
+        *fields,
+    )
+    report = replace(
+        _small(Paragraph("Proof.")),
+        summary=summary,
+        sections=(Section("end", "Signatures", (Paragraph("What is stated."),)),),
+    )
+    made = render_pdf(report, timestamp=NOW)
+    assert [f.name for f in made.fields] == [f.name for f in fields]
+    assert {f.page == 1 for f in made.fields} == {on_page_one}
+    file = tmp_path / "x.pdf"
+    file.write_bytes(made.pdf)
+    first = _run("pdftotext", "-f", "1", "-l", "1", file, "-")
+    assert first.count("Said on page one.") == lines  # page one stays one page
+    assert ("Who signed" in first) == on_page_one
 
 
 def test_the_box_is_drawn_where_the_field_is(tmp_path: Path) -> None:

@@ -131,6 +131,24 @@ def test_blanks_stay_visible_and_what_people_filled_in_is_there(five: Any) -> No
     assert said.count("[to be filled in by") >= len(blanks) - 4
 
 
+def test_the_ai_act_has_its_tables_from_the_numbers_of_this_audit(five: Any) -> None:
+    blocks = _section(compose(five, generated=MADE)).blocks
+    tables = {b.caption.split(" (")[0]: b for b in blocks if isinstance(b, Table)}
+    accuracy = tables["Level of accuracy, overall and for groups of people"]
+    assert len(accuracy.rows) == 3 * len(five.performance.groups)
+    score = five.performance.overall.score("accuracy")
+    assert accuracy.rows[0][:4] == (
+        "All cases",
+        "accuracy",
+        f"{score.n:,}",
+        f"{score.value * 100:.1f}%",
+    )
+    tested = tables["Tests against thresholds that were defined before"]
+    assert tested.rows == ()  # this plan promises nothing, and the table says so
+    seen = tables["What people did with the model's output in this audit"]
+    assert (seen.rows, seen.empty) == ((), "Not assessed: nobody has judged a case yet.")
+
+
 def test_a_superseded_profile_runs_and_warns(five: Any) -> None:
     notes = [b for b in _section(compose(five, generated=MADE)).blocks if isinstance(b, Note)]
     warned = [n.text for n in notes if n.tone == "warning"]

@@ -164,6 +164,7 @@ def add_interventional(  # type: ignore[no-untyped-def]
     table,
     factors,
     weights,
+    as_many,
     phi,
 ):
     """Add interventional Shapley values of trees first_tree … last_tree - 1 to phi (rows, players).
@@ -172,6 +173,8 @@ def add_interventional(  # type: ignore[no-untyped-def]
     pair (row r, background row b) gives counts Σ_c factors[r, c] · weights[b, c] times: with one
     channel, plain weights of the background rows.
     ``gain[a, b]`` = (a-1)! b! / (a+b)! and ``loss[a, b]`` = a! (b-1)! / (a+b)!
+    Ways of adding up, which differ in the last bits, are chosen as if there were ``as_many``
+    rows: with the same number a row gets the same bits in whatever company it comes.
     """
     m, channels = weights.shape
     n = table.shape[1] - m
@@ -189,7 +192,7 @@ def add_interventional(  # type: ignore[no-untyped-def]
     most = slots.max()
     while (most << most) * channels > TABLE_SIZE:
         most -= 1
-    if n <= FEW_ROWS:
+    if as_many <= FEW_ROWS:
         for b in range(m):
             order[b] = b
             for c in range(channels):
@@ -210,14 +213,14 @@ def add_interventional(  # type: ignore[no-untyped-def]
         value = values[i]
         if D == 0 or value == 0.0:
             continue
-        if n <= FEW_ROWS:
+        if as_many <= FEW_ROWS:
             count, fullest = m, D
             for b in range(m):
                 found[b] = masks[d, n + b]
         else:
             count = _patterns(masks, d, n, weights, order, starts, place, found, sums)
             fullest = _bits(found[order[0]])
-        if n > FEW_ROWS and most >= D and _repays(found, count, D, channels, n):
+        if as_many > FEW_ROWS and most >= D and _repays(found, count, D, channels, as_many):
             _tabulate(entries, used, found, sums, order, count, D, gain, loss, value)
             for r in range(n):
                 x = masks[d, r]

@@ -19,7 +19,9 @@ __all__ = [
     "coefficients",
     "linear_closed_form",
     "log_odds_reach",
+    "logistic_base",
     "logistic_probability",
+    "reaches",
     "waves",
 ]
 
@@ -66,8 +68,13 @@ def logistic_probability(
     values = np.zeros(terms.shape)
     compute = by_coalitions if len(used) <= ENUMERATED else by_waves
     values[:, used] = compute(terms[:, used], behind[:, used], intercept)
-    base = np.full(len(X), _logistic(intercept + behind.sum(axis=1)).mean())
+    base = np.full(len(X), logistic_base(behind, intercept))
     return Attribution(values, base, "linear", exact=True, notes=())
+
+
+def logistic_base(behind: FloatArray, intercept: float) -> float:
+    """The mean probability of the background rows, whose log-odds have the terms (m, k)."""
+    return float(_logistic(intercept + behind.sum(axis=1)).mean())
 
 
 def by_coalitions(terms: FloatArray, behind: FloatArray, intercept: float) -> FloatArray:
@@ -117,6 +124,13 @@ def log_odds_reach(terms: FloatArray, behind: FloatArray, intercept: float) -> f
     """The largest log-odds that a mixture of the rows could have."""
     both = np.vstack([terms, behind])
     return max(abs(intercept + float(side.sum())) for side in (both.min(axis=0), both.max(axis=0)))
+
+
+def reaches(terms: FloatArray, behind: FloatArray, intercept: float) -> FloatArray:
+    """:func:`log_odds_reach` of each row (n, k) alone with the background (m, k), (n,)."""
+    low = np.minimum(terms, behind.min(axis=0)).sum(axis=1)
+    high = np.maximum(terms, behind.max(axis=0)).sum(axis=1)
+    return np.asarray(np.maximum(np.abs(intercept + low), np.abs(intercept + high)))
 
 
 def waves(reach: float) -> tuple[FloatArray, FloatArray]:

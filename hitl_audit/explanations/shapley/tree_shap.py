@@ -24,6 +24,8 @@ __all__ = [
     "logistic_slope",
     "path_dependent",
     "rescaled_to_probability",
+    "skeleton",
+    "weighted_interventional",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -115,7 +117,7 @@ def interventional(
     """
     table, behind = ensemble.rounded(rows), ensemble.rounded(background)
     m = behind.shape[1]
-    return _interventional(
+    return weighted_interventional(
         ensemble,
         table,
         behind,
@@ -151,7 +153,7 @@ def rescaled_to_probability(
     table, behind = ensemble.rounded(rows), ensemble.rounded(background)
     f_rows = ensemble.predict(rows)[:, output]
     f_behind = ensemble.predict(background)[:, output]
-    chosen, weights = _skeleton(f_behind)
+    chosen, weights = skeleton(f_behind)
     factors = logistic_slope(f_rows[:, np.newaxis], f_behind[chosen])
     missed = max(
         float(np.abs(factors[a : a + ROWS] @ weights - slopes).max())
@@ -161,7 +163,7 @@ def rescaled_to_probability(
     if missed > SLOPE_TOLERANCE:
         factors = logistic_slope(f_rows[:, np.newaxis], f_behind)
         weights = np.eye(len(f_behind))
-    return _interventional(
+    return weighted_interventional(
         ensemble,
         table,
         behind,
@@ -187,8 +189,11 @@ def _log_cosh(x: FloatArray) -> FloatArray:
     return np.asarray(size + np.log1p(np.exp(-2 * size)) - np.log(2))
 
 
-def _skeleton(f: FloatArray) -> tuple[IntArray, FloatArray]:
-    """A few background rows whose slopes span those of all: their places, and C (few, m)."""
+def skeleton(f: FloatArray) -> tuple[IntArray, FloatArray]:
+    """A few background rows whose slopes span those of all: their places, and C (few, m).
+
+    ρ(f, f_b) is about Σ_c ρ(f, f_c) · C[c, b], see :func:`rescaled_to_probability`.
+    """
     from scipy.linalg import qr, solve_triangular
 
     values, inverse = np.unique(f, return_inverse=True)
@@ -206,7 +211,7 @@ def _skeleton(f: FloatArray) -> tuple[IntArray, FloatArray]:
     return places, coefficients[:, inverse]
 
 
-def _interventional(
+def weighted_interventional(
     ensemble: TreeEnsemble,
     table: FloatArray,
     behind: FloatArray,
@@ -216,7 +221,14 @@ def _interventional(
     players: IntArray,
     output: int,
     threads: int,
+    as_many: int | None = None,
 ) -> FloatArray:
+    """Interventional values where each pair of a row and a background row has its weight.
+
+    ``table`` (columns, rows) and ``behind`` (columns, m) are rounded as the model compares;
+    the weight of a pair is Σ_c factors[row, c] · weights[b, c]. ``as_many``: a number of
+    rows; with the same one the bits of a row's values do not depend on its company.
+    """
     from hitl_audit.explanations.shapley import background_kernel, tree_kernels
 
     group = np.asarray(players, dtype=np.int32)
@@ -244,6 +256,7 @@ def _interventional(
             np.hstack([table[:, slab], behind]),
             factors[slab],
             weights,
+            slab.stop - slab.start if as_many is None else as_many,
             phi,
         )
         return phi

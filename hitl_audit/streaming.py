@@ -1,0 +1,196 @@
+"""An audit of more rows than memory holds: all of them counted, a random sample kept.
+
+One pass over the rows, part by part, gives a :class:`~hitl_audit.population.Population`:
+everything that adds up exactly, and a uniform random sample. Promises, group metrics and
+performance are about all rows; whatever needs rows in hand looks at the sample, which
+becomes the :class:`~hitl_audit.inputs.AuditInputs` of the audit. Nothing depends on how
+the rows are divided, in which order they come, or where the work runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
+
+import pandas as pd
+from pydantic import TypeAdapter, ValidationError
+
+from hitl_audit.canonical import digest
+from hitl_audit.engine import Engine, PartsDone, PartStore
+from hitl_audit.errors import InputError
+from hitl_audit.inputs import AuditInputs, build_inputs
+from hitl_audit.loading import LoadedModel
+from hitl_audit.plan import AuditPlan
+from hitl_audit.population import Population, ScorePass, measure_population, score_pass
+from hitl_audit.rows import RowSource
+
+__all__ = ["Streamed", "StreamedRows", "source_key", "stream", "streamed_again"]
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class StreamedRows:
+    """``results/rows.json``: of which rows, model and plan the kept sample is.
+
+    Attributes:
+        source: digest of the parts' keys; ``""`` where rows cannot be told from others
+            without reading them.
+        model, plan, data: digests.
+        rows: how many there are in all.
+    """
+
+    source: str
+    model: str
+    plan: str
+    data: str
+    rows: int
+    format: Literal["hitl-audit/rows/v1"] = "hitl-audit/rows/v1"
+
+    @classmethod
+    def read(cls, data: bytes) -> StreamedRows:
+        """Parse the file.
+
+        Raises:
+            InputError: it cannot be used.
+        """
+        try:
+            return TypeAdapter(cls).validate_json(data)
+        except ValidationError as error:
+            raise InputError(
+                f"results/rows.json cannot be used: {error.errors()[0]['msg']}; run the audit again"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """What is left of all rows.
+
+    Attributes:
+        inputs: the sample, as the inputs of the audit.
+        table: the sample as it was read, to be kept beside the results.
+        record: of which rows it is.
+        population: all rows as far as they add up; ``None`` where the sample was read again.
+    """
+
+    inputs: AuditInputs
+    table: pd.DataFrame
+    record: StreamedRows
+    population: Population | None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that are too many to hold, before they are read, and how they are to be.
+
+    Attributes:
+        loaded: the model.
+        source: the rows.
+        engine: where the work runs.
+        resume: go on where an interrupted pass stopped.
+    """
+
+    loaded: LoadedModel
+    source: RowSource
+    engine: Engine
+    resume: bool = False
+
+    def key(self, plan: AuditPlan) -> str:
+        """A digest of which rows these are, without reading them; ``""`` if that is not known."""
+        if self.source.rows is None:
+            return ""
+        return source_key(self.source.parts(self.over(plan).columns))
+
+    def over(self, plan: AuditPlan) -> ScorePass:
+        """The pass over the rows.
+
+        Raises:
+            InputError: what is wrong with the model or the columns.
+        """
+        return score_pass(
+            self.loaded.model,
+            plan,
+            columns=self.source.columns,
+            model_digest=self.loaded.digest,
+            sample_size=plan.scale.sample_rows,
+            rows=self.source.rows,
+            scoring=self.loaded.scoring,
+            stated=self.loaded.columns,
+        )
+
+
+def source_key(parts: Iterable[Any]) -> str:
+    """A digest of the keys of all parts, or ``""`` if one of them has none."""
+    keys = [part.key for part in parts] if isinstance(parts, Sequence) else [""]
+    return digest(keys) if keys and all(keys) else ""
+
+
+def stream(
+    rows: Rows,
+    plan: AuditPlan,
+    *,
+    kept: PartStore | None = None,
+    progress: Progress = lambda step, share: None,
+) -> Streamed:
+    """Take all rows through the model once.
+
+    Args:
+        rows: the model, the rows, and where the work runs.
+        plan: names the columns, and how many rows the sample has.
+        kept: finished parts of an interrupted pass.
+        progress: called with the step and the share done.
+
+    Raises:
+        InputError: what is wrong with the rows or the model, in words.
+        EngineError: a part cannot be finished.
+    """
+    over, key = rows.over(plan), rows.key(plan)
+
+    def told(done: PartsDone) -> None:
+        progress(f"counting all rows: {done}", done.done / done.total if done.total else 0.0)
+
+    population = measure_population(
+        over, rows.source, plan, engine=cast("Any", rows.engine), progress=told, kept=kept
+    )
+    table = population.frame()
+    record = StreamedRows(
+        source=key,
+        model=rows.loaded.digest,
+        plan=plan.digest,
+        data=population.data_digest,
+        rows=population.rows,
+    )
+    return Streamed(_sample_inputs(rows.loaded, table, plan, population), table, record, population)
+
+
+def streamed_again(
+    loaded: LoadedModel, table: pd.DataFrame, record: StreamedRows, plan: AuditPlan
+) -> Streamed:
+    """The same sample, read from where it was kept; no pass over the rows.
+
+    Raises:
+        InputError: the model or the table cannot be used.
+    """
+    return Streamed(_sample_inputs(loaded, table, plan, None), table, record, None)
+
+
+def _sample_inputs(
+    loaded: LoadedModel, table: pd.DataFrame, plan: AuditPlan, population: Population | None
+) -> AuditInputs:
+    if table[plan.data.target].nunique() < 2:
+        raise InputError(
+            f"in the random sample of {len(table):,} rows every row has the same outcome; expected "
+            "both: raise scale.sample_rows"
+        )
+    inputs = build_inputs(
+        loaded.model,
+        table,
+        table[plan.data.target],
+        plan=plan,
+        ids=None if plan.data.id is None else list(table[plan.data.id]),
+        loaded=loaded,
+    )
+    if population is None:
+        return inputs
+    return replace(inputs, notes=population.notes, protected_inputs=population.protected_inputs)

@@ -1,0 +1,273 @@
+"""More rows than memory should hold: the same audit, whatever the backend and however divided."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import skops.io
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from hitl_audit.audit import Audit
+from hitl_audit.documents import report_of
+from hitl_audit.engine import LocalEngine
+from hitl_audit.errors import InputError
+from hitl_audit.evidence import Evidence, read_evidence
+from hitl_audit.fairness.group_metrics import group_metrics
+from hitl_audit.performance import measure_performance
+from hitl_audit.plan import AuditPlan
+from hitl_audit.recomputing import recompute_folder
+
+Clock = Callable[[], datetime]
+ROWS, SAMPLE = 6_000, 1_000
+FEATURES = ["income", "debt", "job"]
+PLAN: dict[str, Any] = {
+    "audit": {"title": "Many rows"},
+    "model": {"path": "model.skops"},
+    "data": {
+        "path": "rows/*.parquet",
+        "target": "good",
+        "id": "person",
+        "sensitive": ["sex", "region"],
+        "features": FEATURES,
+        "reference": {"sex": "male"},
+    },
+    "scale": {"in_memory_rows": 1_000, "sample_rows": SAMPLE},
+    "criteria": [{"metric": "selection_rate", "by": "sex", "at_least": 0.8}],
+    "explain": {"methods": ["shap"], "background": 20, "stability": False, "faithfulness": False},
+    "review": {"cases": 12},
+}
+
+
+@pytest.fixture(scope="module")
+def people() -> pd.DataFrame:
+    """Nasty rows: missing and NaN groups, a float32 column, missing inputs, a rare group."""
+    rng = np.random.default_rng(11)
+    income = rng.normal(50, 15, ROWS)
+    region = rng.choice(np.array(["north", "south", None]), ROWS, p=[0.6, 0.39, 0.01])
+    region[:7] = "islands"
+    return pd.DataFrame(
+        {
+            "person": [f"P{i:05d}" for i in range(ROWS)],
+            "income": income,
+            "debt": rng.normal(20, 8, ROWS).astype(np.float32),
+            "job": rng.choice(["clerk", "nurse", "pilot"], ROWS),
+            "sex": rng.choice(["female", "male"], ROWS),
+            "region": region,
+            "good": (income + rng.normal(0, 15, ROWS) > 50).astype(np.int64),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def model(people: pd.DataFrame) -> Any:
+    encoder = OneHotEncoder(sparse_output=False, handle_unknown="ignore")
+    prepare = make_column_transformer((encoder, ["job"]), remainder="passthrough")
+    return make_pipeline(prepare, LogisticRegression(max_iter=1_000)).fit(
+        people[FEATURES][:2_000], people["good"][:2_000]
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(model: Any, people: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An audit folder with its rows in six files: one of no rows, one of one, one of most."""
+    made = tmp_path_factory.mktemp("many")
+    skops.io.dump(model, made / "model.skops")
+    (made / "audit.toml").write_bytes(AuditPlan.from_dict(PLAN).source)
+    (made / "rows").mkdir()
+    for i, (start, stop) in enumerate(pairwise((0, 1_000, 1_000, 1_200, 2_500, 2_501, ROWS))):
+        people[start:stop].to_parquet(made / "rows" / f"{i}.parquet", row_group_size=700)
+    return made
+
+
+class Ticking:
+    """Every run sees the same times."""
+
+    def __init__(self) -> None:
+        self.at = datetime(2026, 3, 2, 9, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self.at += timedelta(seconds=1)
+        return self.at
+
+
+def run(rows: Any, model: Any, **options: Any) -> Evidence:
+    audit = Audit(model, rows, "good", plan=AuditPlan.from_dict(PLAN), now=Ticking(), **options)
+    return audit.run(progress=False).evidence
+
+
+@pytest.fixture(scope="module")
+def evidence(folder: Path, model: Any) -> Evidence:
+    return run(str(folder / "rows" / "*.parquet"), model)
+
+
+def test_what_is_promised_is_about_all_rows(
+    evidence: Evidence, people: pd.DataFrame, model: Any
+) -> None:
+    score = model.predict_proba(people[FEATURES].astype({"debt": float}))[:, 1]
+    decided = (score >= 0.5).astype(int)
+    groups = people[["sex", "region"]]
+    whole = group_metrics(
+        people["good"],
+        decided,
+        sensitive_features=groups,
+        metrics=[m for m in evidence.fairness.metrics if m != "count"],
+        reference={"sex": "male"},
+    )
+    assert evidence.fairness.counts == whole.counts
+    assert evidence.fairness.rates == whole.rates
+    assert evidence.fairness.against_reference == whole.against_reference
+    measured = measure_performance(people["good"], score, sensitive_features=groups)
+    for found, wanted in zip(evidence.performance.groups, measured.groups, strict=True):
+        assert (found.attribute, found.group) == (wanted.attribute, wanted.group)
+        assert found.confusion == wanted.confusion
+        for one, other in zip(found.scores, wanted.scores, strict=True):
+            assert (one.metric, one.n, one.status) == (other.metric, other.n, other.status)
+            # Areas under curves are from classes of scores, and their method says how near.
+            stated = re.search(r"off by at most ([\d.]+)", one.method)
+            near = float(stated[1]) if stated else 1e-9
+            assert one.value == pytest.approx(other.value, abs=near), one.method
+    (verdict,) = evidence.findings[0].verdicts
+    assert verdict.comparison.count.total == int((people["sex"] == "female").sum())
+
+
+def test_everything_else_is_about_a_random_sample_and_says_so(
+    evidence: Evidence, people: pd.DataFrame
+) -> None:
+    data = evidence.data
+    assert (data.rows, data.sampled_rows) == (ROWS, SAMPLE)
+    assert data.favorable_rows == int(people["good"].sum())
+    assert evidence.explanations[0].rows == SAMPLE
+    by_part = {p.part: p for p in evidence.provenance}
+    assert by_part["fairness"].data_digest == data.digest
+    assert by_part["sample"].data_digest != data.digest
+
+
+@pytest.mark.parametrize("backend", ["pandas", "polars", "lazy", "duckdb", "arrow", "shuffled"])
+def test_the_same_evidence_from_every_backend(
+    backend: str, evidence: Evidence, people: pd.DataFrame, model: Any, folder: Path
+) -> None:
+    glob = str(folder / "rows" / "*.parquet")
+    made: dict[str, Callable[[], Any]] = {
+        "pandas": lambda: people,
+        "polars": lambda: pl.from_pandas(people),
+        "lazy": lambda: pl.scan_parquet(folder / "rows" / "[0-9].parquet"),
+        "duckdb": lambda: duckdb.sql(f"SELECT * FROM '{glob}'"),
+        "arrow": lambda: pa.Table.from_pandas(people),
+        "shuffled": lambda: people.sample(frac=1, random_state=1),
+    }
+    found = run(made[backend](), model)
+    assert found.data.digest == evidence.data.digest
+    assert found.digest == evidence.digest
+
+
+def test_workers_change_nothing(evidence: Evidence, model: Any, folder: Path) -> None:
+    found = run(str(folder / "rows" / "*.parquet"), model, engine=LocalEngine(workers=2))
+    assert found.digest == evidence.digest
+
+
+class Stops(LocalEngine):
+    """An engine that somebody stops with Ctrl-C after some parts; it knows what it worked on."""
+
+    def __init__(self, after: int | None = None) -> None:
+        super().__init__()
+        self.after, self.worked = after, 0
+
+    def map_merge(self, fn: Any, parts: Iterable[Any], zero: Any, merge: Any, **more: Any) -> Any:
+        progress = more.pop("progress", None)
+
+        def told(done: Any) -> None:
+            self.worked = done.done - done.kept
+            if progress is not None:
+                progress(done)
+            if self.after is not None and done.done >= self.after:
+                raise KeyboardInterrupt
+
+        return super().map_merge(fn, parts, zero, merge, progress=told, **more)
+
+
+def test_an_interrupted_run_goes_on_and_a_finished_one_is_not_read_again(
+    folder: Path, evidence: Evidence, tmp_path: Path
+) -> None:
+    here = tmp_path / "audit"
+    shutil.copytree(folder, here)
+    with pytest.raises(KeyboardInterrupt):
+        Audit.open(here, engine=Stops(after=3), now=Ticking()).run(progress=False)
+    assert not (here / "results").exists()
+    again = Stops()
+    results = Audit.open(here, engine=again, resume=True, now=Ticking()).run(progress=False)
+    whole = Stops()
+    Audit.open(folder, engine=whole, now=Ticking()).run(progress=False)
+    assert 0 < again.worked == whole.worked - 3
+    assert results.evidence.data == evidence.data
+    assert results.evidence.fairness == evidence.fairness
+    assert not (here / ".parts").exists()
+    # People judge, and documents are made, without another pass over the rows.
+    never = Stops(after=0)
+    audit = Audit.open(here, engine=never, now=Ticking())
+    assert audit.has_results
+    assert audit.results.sample == results.sample
+    assert never.worked == 0
+    assert "uniform random sample of 1,000 rows" in str(audit.report().document)
+
+
+def test_the_numbers_are_derived_again_from_all_rows(folder: Path, tmp_path: Path) -> None:
+    here = tmp_path / "audit"
+    shutil.copytree(folder, here, ignore=shutil.ignore_patterns("results", "plan.lock.json"))
+    clock = Ticking()
+    Audit.open(here, now=clock).run(progress=False)
+    report_of(here, now=clock()).save(here)
+    found = recompute_folder(here, now=clock)
+    assert found.differences == ()
+    published = read_evidence((here / "evidence.json").read_bytes())
+    assert (published.data.rows, published.data.sampled_rows) == (ROWS, SAMPLE)
+    # One changed value in one row of six thousand is seen.
+    rows = pd.read_parquet(here / "rows" / "5.parquet")
+    rows.loc[rows.index[2_321], "income"] += 1e-9
+    rows.to_parquet(here / "rows" / "5.parquet", row_group_size=700)
+    assert recompute_folder(here, now=clock).differences != ()
+
+
+def test_cases_for_review_carry_the_chance_of_both_draws(model: Any, folder: Path) -> None:
+    plan = AuditPlan.from_dict(PLAN)
+    rows = str(folder / "rows" / "*.parquet")
+    sample = Audit(model, rows, "good", plan=plan, now=Ticking()).results.sample
+    assert sample.population == ROWS
+    assert len(sample.cases) == 12
+    if sample.design == "random":
+        assert {c.inclusion_probability for c in sample.cases} == {12 / ROWS}
+    assert all(0 < (c.inclusion_probability or 0) <= SAMPLE / ROWS for c in sample.cases)
+
+
+@pytest.mark.parametrize(
+    ("rows", "change", "words"),
+    [
+        ("lazy", {"y": "goood"}, 'y is "goood", which X does not have; did you mean "good"?'),
+        ("lazy", {"ids": ["a"]}, "expected sensitive as names of columns of X too"),
+        ("lazy", {"y": [1, 0]}, "whose rows are not in memory; expected y as the name of its"),
+        ("rows/*.parquet", {"y": [1, 0]}, "X is a str, whose rows are not in memory"),
+        ("rows/none-*.parquet", {}, "rows/none-*.parquet"),
+    ],
+)
+def test_rows_that_cannot_be_used_are_refused_before_any_work(
+    rows: Any, change: dict[str, Any], words: str, model: Any, folder: Path
+) -> None:
+    given: dict[str, Any] = {"y": "good", "plan": AuditPlan.from_dict(PLAN)} | change
+    if rows == "lazy":
+        rows = pl.scan_parquet(folder / "rows" / "[0-9].parquet")
+    with pytest.raises(InputError, match=re.escape(words)):
+        Audit(model, rows, **given)
