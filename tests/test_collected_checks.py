@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
@@ -31,7 +30,7 @@ from hitl_audit.review.records import WhatIf
 from hitl_audit.widgets.trials import Trials, ahead
 from hitl_audit.widgets.what_if_desk import WhatIfDesk
 from hitl_audit.widgets.what_if_words import Shown
-from tests.test_reviewing import audit_of, judge_all
+from tests.test_reviewing import judge_all, small_audit
 from tests.what_if.conftest import people, prepared
 
 Clock = Callable[[], datetime]
@@ -236,18 +235,7 @@ def edit_with_expectation(audit: Audit, reviewer: str, feature: str, value: str,
 
 @pytest.fixture
 def small(tmp_path: Path, clock: Clock) -> Audit:
-    rng = np.random.default_rng(3)
-    income = rng.normal(50, 15, 200).clip(10)
-    frame = pd.DataFrame(
-        {
-            "file": [f"A-{i:03d}" for i in range(200)],
-            "income": income,
-            "debt": rng.normal(20, 8, 200).clip(0),
-            "sex": rng.choice(["female", "male"], 200),
-            "good": (income + rng.normal(0, 15, 200) > 50).astype(int),
-        }
-    )
-    return audit_of(frame, tmp_path / "a", clock, {"cases": 12, "reviewers_per_case": 4})
+    return small_audit(tmp_path / "a", clock, {"cases": 12, "reviewers_per_case": 4})
 
 
 def test_the_next_run_looks_for_them_in_every_row_and_a_reader_can_do_so_again(

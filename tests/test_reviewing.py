@@ -82,6 +82,22 @@ def audit_of(
     return Audit.open(folder, now=clock)
 
 
+def small_audit(folder: Path, clock: Clock, review: dict[str, Any], **more: Any) -> Audit:
+    """200 people, a model that follows their income; not run yet."""
+    rng = np.random.default_rng(3)
+    income = rng.normal(50, 15, 200).clip(10)
+    frame = pd.DataFrame(
+        {
+            "file": [f"A-{i:03d}" for i in range(200)],
+            "income": income,
+            "debt": rng.normal(20, 8, 200).clip(0),
+            "sex": rng.choice(["female", "male"], 200),
+            "good": (income + rng.normal(0, 15, 200) > 50).astype(int),
+        }
+    )
+    return audit_of(frame, folder, clock, review, **more)
+
+
 def judge_all(session: ReviewSession, verdict: Callable[[str], str]) -> int:
     done = 0
     while (case_id := session.position().case_id) is not None:

@@ -26,6 +26,7 @@ TOKEN = "a-token-for-one-test"
 class Lab:
     url: str
     folder: Path
+    cells: int
 
     @property
     def notebook(self) -> Path:
@@ -94,7 +95,7 @@ def jupyterlab(tmp_path: Path, *sources: str) -> Iterator[Lab]:
         _wait_until_running(server.stdout)
         reader = threading.Thread(target=server.stdout.read)  # a full pipe would block it
         reader.start()
-        yield Lab(f"http://127.0.0.1:{port}", folder)
+        yield Lab(f"http://127.0.0.1:{port}", folder, len(sources))
     finally:
         server.terminate()
         server.wait(20)
@@ -118,7 +119,7 @@ def open_and_run(page: Page, lab: Lab, region: str = "Case review") -> None:
     expect(cell).to_be_visible(timeout=90_000)
     idle = page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")
     expect(idle).to_be_visible(timeout=60_000)
-    for place in range(page.locator(".jp-CodeCell").count()):
+    for place in range(lab.cells):
         run_cell(page, place)
     expect(page.get_by_role("region", name=region)).to_be_visible(timeout=60_000)
 

@@ -484,7 +484,8 @@ def test_a_case_on_screen_can_be_answered_although_somebody_joined(ledger: Ledge
     assert eve.position().case_id == case
     assert dana.position().case_id != case
     dana.submit("favorable", case_id=case, step="blind")
-    assert (dana.position().case_id, dana.position().step) == (case, "final")
+    at = dana.position()
+    assert (at.case_id, at.step) == (case, "final")
     assert ledger.judgments()[-1].shown == ("case",)
     with pytest.raises(RefusedError, match="got its reviewers in the meantime"):
         eve.submit("favorable", case_id=case, step="blind")
