@@ -56,7 +56,14 @@ from hitl_audit.reviewing import (
     rules_of,
 )
 from hitl_audit.rows import RowSource, collect, has_more_than, open_rows
-from hitl_audit.streaming import Rows, Streamed, StreamedRows, stream, streamed_again
+from hitl_audit.streaming import (
+    Rows,
+    Streamed,
+    StreamedRows,
+    explain_all,
+    stream,
+    streamed_again,
+)
 from hitl_audit.training import TrainingRows, training_rows
 from hitl_audit.what_if_setup import check_what_if, fact_groups, prepare_what_if
 
@@ -233,17 +240,23 @@ class Audit:
         assert self._inputs is not None  # noqa: S101
         return self._inputs
 
+    def _count_rows(self, progress: Progress) -> None:
+        """A run is about all rows, even where their sample is kept."""
+        if self._rows is not None and (self._streamed is None or not self._streamed.population):
+            self._read_rows(progress)
+
     def _read_rows(self, progress: Progress) -> AuditInputs:
         """Take all rows through the model."""
         rows = self._rows
         assert rows is not None  # noqa: S101
-        kept = None
-        if self._dossier is not None:
-            kept = PartStore(self._dossier.parts_path)
-            if not rows.resume:
-                self._dossier.forget_parts()
-        self._hold(stream(rows, self.plan, kept=kept, progress=progress))
+        if self._dossier is not None and not rows.resume:
+            self._dossier.forget_parts()
+        self._hold(stream(rows, self.plan, kept=self._kept_parts(), progress=progress))
         return self.inputs
+
+    def _kept_parts(self) -> PartStore | None:
+        """Finished parts of a pass over many rows, until the run is done."""
+        return None if self._dossier is None else PartStore(self._dossier.parts_path)
 
     def _hold(self, streamed: Streamed) -> None:
         self._streamed = streamed
@@ -362,8 +375,7 @@ class Audit:
             dossier.write_lock(lock)
         self._lock = lock
         with _progress_bar(progress) as step:
-            if self._rows is not None and (self._streamed is None or not self._streamed.population):
-                self._read_rows(step)
+            self._count_rows(step)
             results = self.computed(
                 lock,
                 remarks=self._changes_since(),
@@ -391,9 +403,13 @@ class Audit:
             PlanError: the registration is of another plan, or not earlier than now.
             ExplanationError: no explanation agrees with the model.
         """
-        if self._rows is not None and (self._streamed is None or not self._streamed.population):
-            self._read_rows(progress)
-        streamed = self._streamed
+        self._count_rows(progress)
+        rows, streamed, attributions = self._rows, self._streamed, None
+        wanted = self.plan.scale.explain_all_rows and "shap" in self.plan.explain.methods
+        if rows is not None and streamed is not None and wanted:
+            attributions = explain_all(
+                rows, self.plan, streamed, kept=self._kept_parts(), progress=progress
+            )
         return run_audit(
             self.inputs,
             self.plan,
@@ -403,6 +419,7 @@ class Audit:
             profiles=self._profiles,
             training=self._training,
             population=None if streamed is None else streamed.population,
+            attributions=attributions,
             remarks=remarks,
             proposed=proposed,
             progress=progress,

@@ -160,11 +160,14 @@ class ScaleSection(PlanSection):
 
     Up to ``in_memory_rows`` rows are held in memory, and everything is measured on all of
     them. More are read part by part: promises, group metrics and performance are about
-    all rows, everything else about a uniform random sample of ``sample_rows``.
+    all rows, everything else about a uniform random sample of ``sample_rows``. With
+    ``explain_all_rows`` every row is explained by SHAP, in a second pass, and what the
+    model rests on is about all rows, too.
     """
 
     in_memory_rows: int = Field(1_000_000, ge=1)
     sample_rows: int = Field(100_000, ge=1_000)
+    explain_all_rows: bool = False
 
 
 class FairnessSection(PlanSection):

@@ -34,6 +34,7 @@ from hitl_audit.evidence import (
     Provenance,
 )
 from hitl_audit.explaining import explanations
+from hitl_audit.explanations.attribution_sums import AttributionSums
 from hitl_audit.explanations.explanation import Explanation
 from hitl_audit.explanations.shap_values import TOLERANCE
 from hitl_audit.explanations.trust.quality import ExplanationQuality
@@ -253,20 +254,28 @@ def _known(value: Any) -> float | None:
     return None if pd.isna(value) else float(value)
 
 
-def _explanation_record(explanation: Explanation, plan: AuditPlan) -> ExplanationRecord:
-    table = explanation.global_importance(plan.fairness.confidence)
+def _explanation_record(
+    explanation: Explanation, plan: AuditPlan, attributions: AttributionSums | None
+) -> ExplanationRecord:
+    told = explanation if attributions is None or explanation.method != "shap" else attributions
+    table = told.global_importance(plan.fairness.confidence)
+    rows, residual = len(explanation.values), float(np.abs(explanation.residual).max())
+    notes = explanation.notes
+    if isinstance(told, AttributionSums):
+        rows, residual = told.rows, told.largest_residual
+        notes = (*notes, "Intervals of the mean attributions are Student's, over all rows.")
     return ExplanationRecord(
         method=explanation.method,
         algorithm=explanation.algorithm,
         exact=explanation.exact,
         scale=explanation.scale,
         output=str(explanation.output),
-        rows=len(explanation.values),
+        rows=rows,
         background_size=explanation.background_size,
         background_digest=explanation.background_digest,
         seeds=explanation.n_seeds,
-        max_residual=float(np.abs(explanation.residual).max()),
-        notes=explanation.notes,
+        max_residual=residual,
+        notes=notes,
         importance=tuple(
             Importance(
                 feature=str(row.feature),
@@ -314,6 +323,7 @@ def run_audit(
     profiles: Sequence[Profile] = (),
     training: TrainingRows | None = None,
     population: Population | None = None,
+    attributions: AttributionSums | None = None,
     remarks: tuple[str, ...] = (),
     proposed: ProposedChecks = NOTHING_COLLECTED,
     progress: Progress = lambda step, share: None,
@@ -329,6 +339,7 @@ def run_audit(
         profiles: the regulation profiles of the plan, in its order.
         training: the rows the model was fitted on, for the search for alternatives.
         population: all rows as far as they add up, if they are too many to hold.
+        attributions: SHAP of all rows as far as it adds up, if the plan asks for it.
         remarks: what a reader should know besides the notes on the inputs.
         proposed: what people expected on the what-if panel and the model violated; looked
             for in every row, as exploratory evidence.
@@ -491,7 +502,7 @@ def run_audit(
         fairness=groups,
         gaps=gaps,
         history=past,
-        explanations=tuple(_explanation_record(e, plan) for e in explained),
+        explanations=tuple(_explanation_record(e, plan, attributions) for e in explained),
         explanation_quality=made.measures,
         explanation_quality_by_group=made.by_group,
         explanation_quality_gaps=made.gaps,

@@ -19,13 +19,24 @@ from pydantic import TypeAdapter, ValidationError
 from hitl_audit.canonical import digest
 from hitl_audit.engine import Engine, PartsDone, PartStore
 from hitl_audit.errors import InputError
+from hitl_audit.explanations.attribution_pass import attribution_pass, measure_attributions
+from hitl_audit.explanations.attribution_sums import AttributionSums
+from hitl_audit.explanations.raw_features import sample_rows
 from hitl_audit.inputs import AuditInputs, build_inputs
 from hitl_audit.loading import LoadedModel
 from hitl_audit.plan import AuditPlan
 from hitl_audit.population import Population, ScorePass, measure_population, score_pass
 from hitl_audit.rows import RowSource
 
-__all__ = ["Streamed", "StreamedRows", "source_key", "stream", "streamed_again"]
+__all__ = [
+    "Rows",
+    "Streamed",
+    "StreamedRows",
+    "explain_all",
+    "source_key",
+    "stream",
+    "streamed_again",
+]
 
 Progress = Callable[[str, float], None]
 
@@ -162,6 +173,47 @@ def stream(
         rows=population.rows,
     )
     return Streamed(_sample_inputs(rows.loaded, table, plan, population), table, record, population)
+
+
+def explain_all(
+    rows: Rows,
+    plan: AuditPlan,
+    streamed: Streamed,
+    *,
+    kept: PartStore | None = None,
+    progress: Progress = lambda step, share: None,
+) -> AttributionSums:
+    """Explain every row by SHAP, and keep what adds up.
+
+    The background is the one that the rows of the sample are explained against.
+
+    Args:
+        rows: the model, the rows, and where the work runs.
+        plan: names the background and the groups.
+        streamed: the first pass.
+        kept: finished parts of an interrupted pass.
+        progress: called with the step and the share done.
+
+    Raises:
+        ExplanationError: the model has no fast explanation.
+        EngineError: a part cannot be finished.
+    """
+    inputs = streamed.inputs
+    label = plan.model.output == "label"
+    over = attribution_pass(
+        inputs.predictor.score if label else inputs.predictor.model,
+        sample_rows(inputs.X, plan.explain.background, random_state=plan.seed),
+        groups=plan.data.sensitive,
+        id=plan.data.id,
+        output=None if label else inputs.predictor.favorable,
+        model_digest=rows.loaded.digest,
+        random_state=plan.seed,
+    )
+
+    def told(done: PartsDone) -> None:
+        progress(f"explaining all rows: {done}", done.done / done.total if done.total else 0.0)
+
+    return measure_attributions(over, rows.source, engine=rows.engine, progress=told, kept=kept)
 
 
 def streamed_again(

@@ -27,6 +27,8 @@ from hitl_audit.documents import report_of
 from hitl_audit.engine import LocalEngine
 from hitl_audit.errors import InputError
 from hitl_audit.evidence import Evidence, read_evidence
+from hitl_audit.explanations.explain import explain
+from hitl_audit.explanations.raw_features import sample_rows
 from hitl_audit.fairness.group_metrics import group_metrics
 from hitl_audit.performance import measure_performance
 from hitl_audit.plan import AuditPlan
@@ -240,6 +242,30 @@ def test_the_numbers_are_derived_again_from_all_rows(folder: Path, tmp_path: Pat
     rows.loc[rows.index[2_321], "income"] += 1e-9
     rows.to_parquet(here / "rows" / "5.parquet", row_group_size=700)
     assert recompute_folder(here, now=clock).differences != ()
+
+
+def test_every_row_is_explained_where_the_plan_says_so(
+    evidence: Evidence, people: pd.DataFrame, model: Any, folder: Path
+) -> None:
+    plan = AuditPlan.from_dict(PLAN | {"scale": PLAN["scale"] | {"explain_all_rows": True}})
+    rows = str(folder / "rows" / "*.parquet")
+    audit = Audit(model, rows, "good", plan=plan, now=Ticking())
+    (found,) = audit.run(progress=False).evidence.explanations
+    (sampled,) = evidence.explanations
+    assert (found.rows, sampled.rows) == (ROWS, SAMPLE)
+    assert found.background_digest == sampled.background_digest
+    table = people[FEATURES].astype({"debt": float})
+    behind = sample_rows(audit.inputs.X, 20, random_state=plan.seed)
+    whole = explain(model, table, method="shap", background=behind, output=1)
+    wanted = whole.global_importance().set_index("feature")
+    for one in found.importance:
+        assert one.n == ROWS
+        assert one.mean_abs == pytest.approx(wanted.at[one.feature, "mean_abs"], abs=1e-9)
+        # Student's interval from the sums, against the bootstrap of the rows.
+        assert one.low == pytest.approx(wanted.at[one.feature, "low"], rel=1e-3)
+        assert one.high == pytest.approx(wanted.at[one.feature, "high"], rel=1e-3)
+    assert "Intervals of the mean attributions are Student's, over all rows." in found.notes
+    assert "and so is how much each feature moves" in str(audit.report().document)
 
 
 def test_cases_for_review_carry_the_chance_of_both_draws(model: Any, folder: Path) -> None:

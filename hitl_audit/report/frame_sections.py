@@ -273,10 +273,12 @@ def _sampled(evidence: Evidence) -> list[Block]:
     data = evidence.data
     if data.sampled_rows is None:
         return []
+    all_explained = any(e.rows == data.rows for e in evidence.explanations)
+    more = ", and so is how much each feature moves the score" if all_explained else ""
     return [
         Note(
             f"There are more rows than were held at once. All {data.rows:,} of them were counted: "
-            "promises, group metrics and performance are about all rows. Everything else "
+            f"promises, group metrics and performance are about all rows{more}. Everything else "
             "(explanations, what carries the gaps, errors, thresholds, alternatives, tables by "
             "regulation, checks, and the cases that people judge) is about a uniform random sample "
             f"of {data.sampled_rows:,} rows, and its intervals say how far that reaches."
