@@ -107,8 +107,10 @@ def _importance_chart(record: ExplanationRecord) -> Chart:
 def _importance_table(evidence: Evidence, record: ExplanationRecord) -> Table:
     every, shown = len(record.importance), record.importance[:TABLE_FEATURES]
     which = "" if every <= TABLE_FEATURES else f"; the {TABLE_FEATURES} strongest of {every:,}"
+    summed = evidence.data.sampled_rows is not None and record.rows == evidence.data.rows
+    how = "Student's, over all rows" if summed else "bootstrap over cases"
     return Table(
-        f"Mean size of the attribution by feature{which} (interval: bootstrap over cases)",
+        f"Mean size of the attribution by feature{which} (interval: {how})",
         ("Feature", "Column", "n", "Mean size", interval_name(evidence)),
         tuple(
             (
