@@ -84,7 +84,9 @@ def open_engine(
     except EngineError:
         raise
     except Exception as error:
-        raise EngineError(f"engine: {spec}: Spark did not start ({described(error)})") from error
+        raise EngineError(
+            f"engine: {_shown(spec)}: Spark did not start ({described(error)})"
+        ) from error
     return SparkEngine(session, owned=ours, clock=clock)
 
 
@@ -199,13 +201,20 @@ def _require_answer(spec: str, port: int) -> None:
             parts = urlsplit(f"//{place}")
             host, number = parts.hostname, parts.port or port
         except ValueError as error:
-            raise InputError(f'engine: got "{spec}", expected HOST:PORT ({error})') from error
+            raise InputError(
+                f'engine: got "{_shown(spec)}", expected HOST:PORT ({error})'
+            ) from error
         if not host:
-            raise InputError(f'engine: got "{spec}", expected a host')
+            raise InputError(f'engine: got "{_shown(spec)}", expected a host')
         try:
             socket.create_connection((host, number), timeout=_PATIENCE).close()
         except OSError as error:
             errors.append(f"{host}:{number}: {error.strerror or error}")
         else:
             return
-    raise EngineError(f"engine: no Spark answers at {spec} ({'; '.join(errors)})")
+    raise EngineError(f"engine: no Spark answers at {_shown(spec)} ({'; '.join(errors)})")
+
+
+def _shown(spec: str) -> str:
+    """Without the parameters of a Connect address: one of them is a password."""
+    return re.sub(r"(sc://[^/]*/;).*", r"\1…", spec)

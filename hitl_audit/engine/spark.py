@@ -98,10 +98,10 @@ class SparkEngine:
         Raises:
             EngineError: a part cannot be finished, Spark gave up, or ``fn`` cannot be sent.
         """
-        frame = getattr(parts, "frame", None)
-        tally = Tally((), progress, self._clock) if frame is not None else None
         with quiet_about_pandas(), self._shipping.shipped(fn) as function:
-            if tally is not None:
+            if hasattr(getattr(parts, "frame", None), "mapInArrow"):
+                # How many tasks there are is known when Spark has planned them.
+                tally = Tally(iter(()), progress, self._clock)
                 return self._of_frame(function, parts, zero, merge, tally)
             return self._of_parts(fn, function, parts, zero, merge, kept, progress)
 

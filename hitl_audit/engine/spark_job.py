@@ -51,7 +51,8 @@ def collected(session: Any, frame: Any, watch: Watch | None) -> list[Any]:
                 if job.done():
                     return job.result()
                 if watch is not None:
-                    _look(session, tasks)
+                    with suppress(Exception):  # the answer does not hang on it
+                        _look(session, tasks)
                     watch(
                         sum(done for done, _ in tasks.values()), sum(n for _, n in tasks.values())
                     )

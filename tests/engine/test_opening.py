@@ -61,6 +61,14 @@ def test_a_cluster_that_does_not_answer_is_said_at_once(spec: str) -> None:
             open_engine(spec)
 
 
+def test_the_password_of_an_address_is_not_repeated() -> None:
+    for spec, error in [("sc://host:x/;token=hush", InputError), ("sc:///;token=hush", InputError)]:
+        with pytest.raises(error) as caught:
+            open_engine(spec)
+        assert "hush" not in str(caught.value)
+        assert "/;…" in str(caught.value)
+
+
 @pytest.mark.parametrize("spec", ["local[2]", "sc://localhost"])
 def test_without_pyspark_it_is_said_what_to_install(
     spec: str, monkeypatch: pytest.MonkeyPatch
