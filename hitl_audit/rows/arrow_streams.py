@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import shutil
 import tempfile
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def narwhals_frame(found: Any, *, field: str) -> RowSource | None:
 
     A lazy frame is written to a parquet file in the temporary folder first:
     what narwhals promises of every backend is that, and not batches. The file
-    is removed with the source.
+    is removed when this process ends.
     """
     import narwhals as nw
 
@@ -79,11 +80,10 @@ def narwhals_frame(found: Any, *, field: str) -> RowSource | None:
         return arrow_table(frame.to_arrow(), field=field, description=description)
     if not isinstance(frame, nw.LazyFrame):
         return None
-    folder = tempfile.TemporaryDirectory(prefix="hitl-audit-")
+    folder = Path(tempfile.mkdtemp(prefix="hitl-audit-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with in_words(f"{field}: {description}"):
-        target = Path(folder.name) / "rows.parquet"
+        target = folder / "rows.parquet"
         frame.sink_parquet(target)
-        written = sorted(target.rglob("*.parquet")) if target.is_dir() else [target]
-        source = ParquetFiles(written, description=description, field=field)
-    weakref.finalize(source, folder.cleanup)
-    return source
+    written = sorted(target.rglob("*.parquet")) if target.is_dir() else [target]
+    return ParquetFiles(written, description=description, field=field)

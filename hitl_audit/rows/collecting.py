@@ -47,13 +47,16 @@ def _one_column(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
     if pa.types.is_decimal(columns[0].type):
         return pa.chunked_array([pa.array(numbers(column)) for column in columns])
     if len({column.type for column in columns}) > 1:
-        # Categories in one file and text in another are text.
-        columns = [
-            column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-            for column in columns
-        ]
+        columns = [_widened(column) for column in columns]
     alone = [pa.table([column], names=["one"]) for column in columns]
     return pa.concat_tables(alone, promote_options="permissive").column(0)
+
+
+def _widened(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Categories as their values and dates as moments: what Arrow does not widen itself."""
+    if pa.types.is_dictionary(column.type):
+        return column.cast(column.type.value_type)
+    return column.cast(pa.timestamp("us")) if pa.types.is_date(column.type) else column
 
 
 def has_more_than(source: RowSource, rows: int) -> bool:

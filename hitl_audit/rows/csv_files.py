@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 from collections.abc import Iterable, Sequence
@@ -50,12 +51,8 @@ def csv_files(paths: Sequence[Path], *, field: str, description: str) -> Stream:
     names = headers[0]
     texts = _tables(paths, headers, names)
     cannot = f"{description} cannot be read as csv"
-    with in_words(f"{field}: {cannot}"):
-        con = connect()
-        try:
-            types = _types(con, texts, names)
-        finally:
-            con.close()
+    with in_words(f"{field}: {cannot}"), contextlib.closing(connect()) as con:
+        types = _types(con, texts, names)
     typed = ", ".join(f"CAST({quoted(n)} AS {kind}) AS {quoted(n)}" for n, kind in types.items())
     table = f"(SELECT {typed} FROM {texts})"  # noqa: S608
     return table_stream(connect, table, field=field, description=description, cannot=cannot)

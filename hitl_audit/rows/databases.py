@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import pyarrow as pa
 
@@ -56,12 +56,11 @@ def database_query(url: str, query: str, *, folder: Path, field: str) -> Stream:
         MissingDependencyError: the driver is not installed.
     """
     query = query.strip().rstrip(";").rstrip()
-    scheme = url.partition("://")[0].lower().replace("postgres", "postgresql", 1)
-    scheme = "postgresql" if scheme.startswith("postgresql") else scheme
+    scheme = url.partition("://")[0].lower()
     if not query:
         accepted = f"{scheme}://… and a query, with a space between them"
         raise InputError(f"{field} is the URL of a database alone; accepted: {accepted}")
-    if scheme == "postgresql":
+    if scheme in ("postgresql", "postgres"):
         return _postgresql(url, query, field)
     file = _file(url, folder, field)
     if scheme == "duckdb":
@@ -86,25 +85,27 @@ def _file(url: str, folder: Path, field: str) -> Path:
 
 @dataclass(frozen=True)
 class _Adbc:
-    """A driver, and how to reach the database with it."""
+    """A driver, how to reach the database with it, and what a transaction starts with."""
 
     connect: Callable[..., Any]
-    arguments: dict[str, Any]
+    uri: str
+    first: str = ""
+
+    @contextlib.contextmanager
+    def _reading(self, query: str) -> Iterator[pa.RecordBatchReader]:
+        with self.connect(self.uri) as con, con.cursor() as cursor:
+            if self.first:
+                cursor.execute(self.first)
+            cursor.execute(query)
+            with contextlib.closing(cursor.fetch_record_batch()) as reader:
+                yield reader
 
     def batches(self, query: str) -> Iterator[pa.RecordBatch]:
-        with contextlib.ExitStack() as stack:
-            con = stack.enter_context(self.connect(**self.arguments))
-            cursor = stack.enter_context(con.cursor())
-            cursor.execute(query)
-            reader = stack.enter_context(contextlib.closing(cursor.fetch_record_batch()))
+        with self._reading(query) as reader:
             yield from reader
 
     def schema(self, query: str) -> pa.Schema:
-        with contextlib.ExitStack() as stack:
-            con = stack.enter_context(self.connect(**self.arguments))
-            cursor = stack.enter_context(con.cursor())
-            cursor.execute(query)
-            reader = stack.enter_context(contextlib.closing(cursor.fetch_record_batch()))
+        with self._reading(query) as reader:
             return reader.schema
 
     def row(self, query: str) -> dict[str, Any]:
@@ -138,7 +139,7 @@ def _sqlite(file: Path, query: str, field: str) -> Stream:
     first row of the right types is put before the rows, and left out again.
     """
     uri = f"file:{quote(str(file))}?mode=ro"
-    adbc = _Adbc(_driver("sqlite", field), {"uri": uri})
+    adbc = _Adbc(_driver("sqlite", field), uri)
     table = f"(\n{query}\n)"
     description = f"a query of {file.name}"
     with in_words(f"{field}: the query cannot be run"):
@@ -195,8 +196,7 @@ _POSTGRESQL_CASTS = {
 
 def _postgresql(url: str, query: str, field: str) -> Stream:
     reachable, hide = _with_secrets(url, field)
-    adbc = _Adbc(_driver("postgresql", field), {"uri": reachable})
-    shown = hide(urlsplit(url).hostname or "PostgreSQL")
+    adbc = _Adbc(_driver("postgresql", field), reachable, "SET TRANSACTION READ ONLY")
     table = f"(\n{query}\n) AS rows"
     with in_words(f"{field}: the query cannot be run", hide):
         schema = adbc.schema(f"SELECT * FROM {table} LIMIT 0")  # noqa: S608
@@ -207,7 +207,7 @@ def _postgresql(url: str, query: str, field: str) -> Stream:
         columns = ", ".join(f"{quoted(n)}{casts[n]} AS {quoted(n)}" for n in names)
         yield from adbc.batches(f"SELECT {columns} FROM {table}")  # noqa: S608
 
-    return Stream(sent, read, description=f"a query of {shown}", field=field, hide=hide)
+    return Stream(sent, read, description="a query of PostgreSQL", field=field, hide=hide)
 
 
 def _postgresql_cast(column: pa.Field) -> str:
@@ -224,16 +224,16 @@ def _as_sent(column: pa.Field, cast: str) -> pa.Field:
 
 def _with_secrets(url: str, field: str) -> tuple[str, Callable[[str], str]]:
     """The URL with what the environment holds, and what takes that out of a message."""
-    userinfo = urlsplit(_VARIABLE.sub("x", url)).netloc.rpartition("@")[0]
-    written = url.partition("://")[2].partition("/")[0].rpartition("@")[0].partition(":")[2]
-    if (userinfo.partition(":")[2] and not _VARIABLE.fullmatch(written)) or re.search(
-        r"[?&]password=(?!\$\{)", url
-    ):
-        raise InputError(
-            f"{field} holds a password, and the plan is shown to others; accepted: "
-            "postgresql://user:${NAME}@… with the password in the environment variable NAME, or "
-            "no password there and PGPASSWORD"
-        )
+    # A password may hold any sign: it ends at the last @ there is.
+    password = url.partition("://")[2].rpartition("@")[0].partition(":")[2]
+    option = re.search(r"[?&]password=([^&]*)", url)
+    for written in (password, option.group(1) if option else ""):
+        if written and not _VARIABLE.fullmatch(written):
+            raise InputError(
+                f"{field} holds a password, and the plan is shown to others; accepted: "
+                "postgresql://user:${NAME}@… with the password in the environment variable "
+                "NAME, or no password there and PGPASSWORD"
+            )
     secrets = [os.environ.get("PGPASSWORD", "")]
 
     def value(found: re.Match[str]) -> str:
@@ -244,8 +244,6 @@ def _with_secrets(url: str, field: str) -> tuple[str, Callable[[str], str]]:
         return secrets[-1]
 
     reachable = _VARIABLE.sub(value, url)
-    joint = "&" if "?" in reachable else "?"
-    reachable += f"{joint}options={quote('-c default_transaction_read_only=on')}"
 
     def hide(text: str) -> str:
         for secret in sorted(filter(None, secrets), key=len, reverse=True):

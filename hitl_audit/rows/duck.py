@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import functools
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +18,7 @@ import pyarrow as pa
 from hitl_audit.errors import InputError, MissingDependencyError
 from hitl_audit.rows.part import BATCH_ROWS
 from hitl_audit.rows.sql_paths import with_absolute_paths
-from hitl_audit.rows.streams import Stream, in_words
+from hitl_audit.rows.streams import Stream, check_names, in_words
 
 __all__ = ["connector", "duckdb_query", "duckdb_relation", "is_query", "quoted", "table_stream"]
 
@@ -50,8 +54,7 @@ def duckdb_query(
         MissingDependencyError: DuckDB is not installed.
     """
     connect = connector(field, database)
-    with in_words(f"{field}: the query cannot be run"):
-        con = connect()
+    with in_words(f"{field}: the query cannot be run"), contextlib.closing(connect()) as con:
         statements = con.extract_statements(query)
         kinds = [str(one.type).rpartition(".")[2] for one in statements]
         if kinds != ["SELECT"]:
@@ -59,8 +62,9 @@ def duckdb_query(
                 f"{field}: the query has the statements {', '.join(kinds) or 'none'}; "
                 "accepted: one SELECT"
             )
-        con.close()
-    sql = with_absolute_paths(query.strip().rstrip(";").rstrip(), folder)
+        sql = with_absolute_paths(statements[0].query, folder)
+        # Within another query DuckDB would give the second of one name a new one.
+        check_names(con.sql(sql).columns, field)
     return table_stream(
         connect,
         # On a line of its own: the query may end in a comment.
@@ -108,12 +112,20 @@ def connector(field: str, database: Path | None = None) -> Callable[[], Any]:
                 "python_enable_replacements": "false",
                 "memory_limit": _MEMORY,
                 "threads": str(min(os.cpu_count() or 1, _MOST_THREADS)),
-                "temp_directory": str(Path(tempfile.gettempdir()) / "hitl-audit-duckdb"),
+                "temp_directory": _spill(),
                 "lock_configuration": "true",
             },
         )
 
     return connect
+
+
+@functools.cache
+def _spill() -> str:
+    """A folder of this process, for what a large sort or join puts aside; gone at its end."""
+    folder = tempfile.mkdtemp(prefix="hitl-audit-duckdb-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def table_stream(
@@ -133,19 +145,12 @@ def table_stream(
     """
 
     def read(names: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
-        con = connect()
-        try:
-            columns = ", ".join(map(quoted, names))
+        columns = ", ".join(map(quoted, names))
+        with contextlib.closing(connect()) as con:
             yield from _reader(con.sql(f"SELECT {columns} FROM {table}"))  # noqa: S608
-        finally:
-            con.close()
 
-    with in_words(f"{field}: {cannot}"):
-        con = connect()
-        try:
-            schema = _reader(con.sql(f"SELECT * FROM {table} LIMIT 0")).schema  # noqa: S608
-        finally:
-            con.close()
+    with in_words(f"{field}: {cannot}"), contextlib.closing(connect()) as con:
+        schema = _reader(con.sql(f"SELECT * FROM {table} LIMIT 0")).schema  # noqa: S608
     return Stream(schema, read, description=description, field=field)
 
 

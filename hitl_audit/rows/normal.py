@@ -17,6 +17,8 @@ that has a zone is written in UTC with a ``Z``; one without has none, and at
 exactly midnight it reads as its date, because pandas has no dates without a
 time. Fractions of a second have no trailing zeros. So what a value becomes
 depends on nothing but the value: not on its neighbours, its batch or its backend.
+Integers beyond 2^53 lose their last digits as floats: identifiers are taken by
+:func:`id_texts`, which keeps them.
 """
 
 from __future__ import annotations
@@ -169,10 +171,9 @@ def _plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 def _values(column: pa.Array | pa.ChunkedArray) -> Values:
     if pa.types.is_dictionary(column.type):
-        if isinstance(column, pa.ChunkedArray):
-            column = column.unify_dictionaries().combine_chunks()
         if isinstance(column, pa.DictionaryArray):
             return _by_code(column)
+        column = column.cast(column.type.value_type)
     array = _plain(column)
     kind = kind_of(array.type)
     if kind == "number":

@@ -293,8 +293,11 @@ def _one_schema(schemas: Sequence[pa.Schema], names: Sequence[str], field: str) 
 
 def _alike(one: pa.DataType, other: pa.DataType) -> bool:
     kind = kind_of(one)
-    if kind == "moment":
-        # A moment with a zone is written in another way than one without.
-        zoned = [bool(getattr(each, "tz", None)) for each in (one, other)]
-        return kind_of(other) == "moment" and zoned[0] == zoned[1]
-    return kind == kind_of(other) if kind is not None else one == other
+    if kind is None:
+        return bool(one == other)
+    return kind == kind_of(other) and _sort_of_moment(one) == _sort_of_moment(other)
+
+
+def _sort_of_moment(kind: pa.DataType) -> tuple[bool, bool]:
+    """A time of day is no date; a moment with a zone is written in another way than without."""
+    return pa.types.is_time(kind), bool(getattr(kind, "tz", None))

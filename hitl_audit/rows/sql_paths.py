@@ -7,6 +7,7 @@ from another folder.
 
 from __future__ import annotations
 
+import glob
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ def with_absolute_paths(query: str, folder: Path) -> str:
     ``read_parquet``, alone or in a list. Addresses (``https://…``) stay.
 
     Args:
-        query: one SELECT statement of DuckDB.
+        query: one SELECT statement of DuckDB; its semicolon is left out.
         folder: where relative paths start.
     """
     levels = [_Level()]
@@ -60,12 +61,14 @@ def with_absolute_paths(query: str, folder: Path) -> str:
         piece, kind = found.group(), found.lastgroup
         if kind in ("text", "name") and _is_path(piece, last, levels[-1]):
             piece = _absolute(piece, folder)
-        written.append(piece)
+        # The end of the statement, before a comment perhaps: the query becomes part of another.
+        written.append(" " if piece == ";" else piece)
         if kind == "skip":
             continue
         if piece in ("(", "["):
-            # A list of paths is read by the function around it.
-            call = levels[-1].call if piece == "[" else last
+            # A list of paths is read by the function around it; an option's list is not.
+            first = piece == "[" and last in ("(", ",")
+            call = last if piece == "(" else levels[-1].call if first else ""
             levels.append(_Level(call))
         elif piece in (")", "]"):
             if len(levels) > 1:
@@ -94,4 +97,8 @@ def _absolute(piece: str, folder: Path) -> str:
     path = piece[1:-1].replace(mark * 2, mark)
     if Path(path).is_absolute() or re.match(r"\w+://", path):
         return piece
-    return mark + str(folder.resolve() / path).replace(mark, mark * 2) + mark
+    start = str(folder.resolve())
+    if any(sign in path for sign in "*?["):
+        # The folder's own name is no pattern, whatever signs it has.
+        start = glob.escape(start)
+    return mark + f"{start}/{path}".replace(mark, mark * 2) + mark
