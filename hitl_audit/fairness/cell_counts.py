@@ -9,7 +9,7 @@ backends write numbers as text in different ways.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from hitl_audit.errors import InputError, did_you_mean
 from hitl_audit.fairness.counts import Cells, GroupCounts
 from hitl_audit.groups import ALL, UNKNOWN, level_text, missing_and_unknown
 
-__all__ = ["CellCounts", "collected", "counted_cells", "counted_rows", "named_values"]
+__all__ = ["CellCounts", "collected", "counted_cells", "counted_rows", "refuse_rowwise"]
 
 _MOST_CELLS = 1_000_000
 _ROWS = "rows"
@@ -130,32 +130,69 @@ class CellCounts:
         return text
 
 
+def refuse_rowwise(**arguments: Any) -> None:
+    """Refuse what needs the rows themselves, beside ``data``.
+
+    Raises:
+        InputError: one of the arguments is given.
+    """
+    for name, given in arguments.items():
+        if given is not None:
+            raise InputError(
+                f"data and {name} are both given, and rows that stay where they are are counted "
+                "by group alone; accepted: one of them"
+            )
+
+
 def counted_cells(
-    data: Any, *, y_true: str, y_pred: str, attributes: Sequence[str]
-) -> tuple[GroupCounts, dict[str, dict[str, Any]]]:
+    data: Any, *, y_true: Any, y_pred: Any, sensitive_features: Any
+) -> tuple[GroupCounts, dict[str, tuple[Any, ...]]]:
     """Count labels by group where the rows are.
 
     Args:
         data: anything narwhals takes, lazy or not (a DuckDB relation, a LazyFrame of
             polars, a DataFrame of PySpark); a source of rows; or what
             :func:`hitl_audit.rows.open_rows` takes, such as a glob of parquet files.
-        y_true, y_pred: columns of 0 and 1 (or booleans).
-        attributes: the sensitive columns.
+        y_true, y_pred: names of columns of 0 and 1 (or booleans).
+        sensitive_features: one name of a column, or several.
 
     Returns:
-        The counts; and attribute → name of a group → its value as given.
+        The counts; and attribute → its groups as given, in the order of their names.
 
     Raises:
         InputError: a column that is not there, or what :meth:`CellCounts.counts` refuses.
     """
-    for name in attributes:
-        if name == ALL:
-            raise InputError(f'sensitive_features has a column called "{ALL}", a reserved name')
-    columns = (*attributes, y_true, y_pred)
-    found = CellCounts(tuple(attributes), f'y_true, "{y_true}",', f'y_pred, "{y_pred}",')
+    attributes = _attributes(sensitive_features)
+    columns = (*attributes, _column(y_true, "y_true"), _column(y_pred, "y_pred"))
+    found = CellCounts(attributes, f'y_true, "{y_true}",', f'y_pred, "{y_pred}",')
     for frame in _frames(data, columns):
         found.add(collected(frame, columns))
-    return found.counts(), found.values
+    named = {
+        name: tuple(given[text] for text in sorted(given)) for name, given in found.values.items()
+    }
+    return found.counts(), named
+
+
+def _column(name: Any, argument: str) -> str:
+    if not isinstance(name, str):
+        raise InputError(
+            f"{argument} is a {type(name).__name__}, and data is given; accepted: the name of a "
+            "column of data"
+        )
+    return name
+
+
+def _attributes(names: Any) -> tuple[str, ...]:
+    listed = [names] if isinstance(names, str) else list(names)
+    for name in listed:
+        _column(name, "sensitive_features")
+        if name == ALL:
+            raise InputError(f'sensitive_features has a column called "{ALL}", a reserved name')
+        if listed.count(name) > 1:
+            raise InputError(f'sensitive_features has two columns called "{name}"')
+    if not listed:
+        raise InputError("sensitive_features has no column; accepted: at least one attribute")
+    return tuple(listed)
 
 
 def _frames(data: Any, columns: Sequence[str]) -> Iterator[Any]:
@@ -229,8 +266,3 @@ def _too_many(attributes: Iterable[str]) -> InputError:
         "of values and labels; accepted: columns of groups (put a number such as an age into "
         "bands first)"
     )
-
-
-def named_values(values: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    """Attribute → the values of its groups, in the order of their names."""
-    return {name: tuple(given[text] for text in sorted(given)) for name, given in values.items()}

@@ -21,7 +21,7 @@ import pandas as pd
 
 from hitl_audit.charts import Chart, to_plotly
 from hitl_audit.errors import InputError
-from hitl_audit.fairness.cell_counts import counted_cells, named_values
+from hitl_audit.fairness.cell_counts import counted_cells, refuse_rowwise
 from hitl_audit.fairness.counts import GroupCounts
 from hitl_audit.fairness.disparity import (
     DEFAULT_MEASURES,
@@ -489,26 +489,15 @@ def group_metrics(
             "alike; accepted: one of them"
         )
     if data is not None:
-        rowwise = {
-            "y_score": y_score,
-            "sample_weight": sample_weight,
-            "control_features": control_features,
-        }
-        for name, given in rowwise.items():
-            if given is not None:
-                raise InputError(
-                    f"data and {name} are both given, and rows that stay where they are are "
-                    "counted by group alone; accepted: one of them"
-                )
+        refuse_rowwise(
+            y_score=y_score, sample_weight=sample_weight, control_features=control_features
+        )
         found, values = counted_cells(
-            data,
-            y_true=_column(y_true, "y_true"),
-            y_pred=_column(y_pred, "y_pred"),
-            attributes=_columns(sensitive_features),
+            data, y_true=y_true, y_pred=y_pred, sensitive_features=sensitive_features
         )
         return group_metrics_of_counts(
             found,
-            values=named_values(values),
+            values=values,
             metrics=metrics,
             intersections=intersections,
             reference=reference,
@@ -619,24 +608,6 @@ def _result(
         counts=counts, confidence=float(confidence), min_group=min_group, table=table, _later=later
     )
     return result
-
-
-def _column(name: Any, argument: str) -> str:
-    if not isinstance(name, str):
-        raise InputError(
-            f"{argument} is a {type(name).__name__}, and data is given; accepted: the name of a "
-            "column of data"
-        )
-    return name
-
-
-def _columns(names: Any) -> tuple[str, ...]:
-    listed = [names] if isinstance(names, str) else list(names)
-    for name in listed:
-        _column(name, "sensitive_features")
-        if listed.count(name) > 1:
-            raise InputError(f'sensitive_features has two columns called "{name}"')
-    return tuple(listed)
 
 
 @dataclass(frozen=True)

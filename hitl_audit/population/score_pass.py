@@ -49,7 +49,7 @@ _LEAST_SCORED = 1024
 _MOST_AT_ONCE = 1 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ScorePass:
     """A function from a part of the rows to its :class:`PartCounts`; it can be pickled.
 
