@@ -36,6 +36,7 @@ EXPECTED = {
         "PLAN        violated - The score should not rise as “All obligations",
         "EXPLORATORY violated - The score should not fall as “All obligations",
         "EXPLORATORY violated - “All obligations",
+        "Panels: ExplanationExplorer, FairnessPanel, SlicesPanel, OversightPanel",
     ],
     "02_fairness": ["The score gap between Black and white is", "it does not prove a cause"],
 }

@@ -266,6 +266,7 @@ class ReviewQueue:
             self._first_open = min(self._first_open, case.number)
             for reviewer in self._reviewers.values():
                 reviewer.next_open = min(reviewer.next_open, case.number)
+                reviewer.searched.clear()
 
     def _count(self, case_id: str, case: CaseSeats, step: int) -> None:
         if step > 0:
@@ -351,7 +352,7 @@ class ReviewQueue:
         )
         if me.next_open == self._open_to_all:
             return None
-        number = self._own_part(reviewer, me.next_open)
+        number = self._own_part(reviewer, me)
         return self._task(SeatKey(reviewer, self._ids[number], False), me)
 
     def open_task(self, reviewer: str, case_id: str) -> Task | None:
@@ -368,19 +369,22 @@ class ReviewQueue:
             return None
         return self._task(SeatKey(reviewer, case_id, False), me)
 
-    def _own_part(self, reviewer: str, first: int) -> int:
-        """The case to take of those from ``first`` on, which is open to the reviewer."""
+    def _own_part(self, reviewer: str, me: ReviewerSeats) -> int:
+        """The number of the case to take; there is one that is open to the reviewer."""
+        first = me.next_open
         place = self._joined.get(reviewer)
         if self._per_case is None or place is None:
             return first
         parts = -(-len(self._joined) // self._per_case)
         for shift in range(parts):
             part = (place // self._per_case + shift) % parts
-            start = first + (part - first) % parts
-            for number in range(start, self._open_to_all, parts):
+            begin = max(first, me.searched.get((parts, part), 0))
+            for number in range(begin + (part - begin) % parts, self._open_to_all, parts):
                 case = self._cases[self._ids[number]]
                 if reviewer not in case.seats and self._lacks(case):
+                    me.searched[parts, part] = number  # what is before it stays closed
                     return number
+            me.searched[parts, part] = self._open_to_all
         return first
 
     def _skip(self, number: int, passes: Callable[[CaseSeats], bool]) -> int:

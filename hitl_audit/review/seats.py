@@ -130,6 +130,8 @@ class ReviewerSeats:
         next_assigned, next_open: everything before these places is behind them.
         on_open: cases that lack reviewers and on which they have a seat already.
         done, waiting: number of tasks finished, and owed.
+        searched: (parts, part) of the shared queue → everything before this place in
+            that part is closed to them.
         foreign: number of their judgments that belong to another plan, model or sample.
     """
 
@@ -138,6 +140,7 @@ class ReviewerSeats:
     assigned: list[SeatKey] = field(default_factory=list)
     next_assigned: int = 0
     next_open: int = 0
+    searched: dict[tuple[int, int], int] = field(default_factory=dict)
     on_open: int = 0
     done: int = 0
     waiting: int = 0

@@ -234,3 +234,53 @@ def test_nothing_runs_out_of_a_narrow_or_a_wide_page(
     review.get_by_role("button", name="Disagree").click()
     wide = page.evaluate("() => document.documentElement.scrollWidth")
     assert wide <= width
+
+
+def test_a_case_taken_over_meanwhile_is_told_and_the_page_goes_on(
+    page: Page, ledger: Ledger
+) -> None:
+    """Looking at a case takes no seat on it; a first answer does."""
+    shared = GIVEN | {"reviewers_per_case": 1}
+    session = ReviewSession(SAMPLE, CASES, reveal, ledger, reviewer="Dana", **shared)
+    review = show(page, JudgeWidget(session))
+    first, second = SAMPLE.case_ids
+    expect(review.get_by_role("note")).to_have_text(
+        "Nothing is recorded yet: yours will be the first answer."
+    )
+    other = ReviewSession(SAMPLE, CASES, reveal, ledger, reviewer="Eve", **shared)
+    other.case()
+    other.submit("favorable")
+    review.get_by_role("button", name="Deny").click()
+    review.get_by_role("button", name="Save").click()
+    words = f"Case {first} has got its reviewers in the meantime; thank you."
+    expect(review.get_by_role("alert")).to_have_text(words)
+    expect(review.get_by_role("heading", name=f"Case {second}")).to_be_visible()
+    expect(review.get_by_role("heading", name="What would you decide?")).to_be_focused()
+    kept = json.loads(page.evaluate("() => JSON.stringify({ ...localStorage })"))
+    assert not any("outbox" in key for key in kept)  # refused: it must not be sent again
+    # Nothing is left for a third person, who is told so.
+    page.keyboard.press("2")
+    page.keyboard.press("Control+Enter")
+    expect(review.get_by_role("heading", name="Do you agree with the model?")).to_be_focused()
+    assert [(j.case_id, j.reviewer) for j in ledger.judgments()] == [
+        (first, "Eve"),
+        (second, "Dana"),
+    ]
+
+
+def test_an_exhausted_queue_and_answers_of_another_plan_have_their_words(
+    page: Page, ledger: Ledger
+) -> None:
+    shared = GIVEN | {"reviewers_per_case": 1}
+    for case in SAMPLE.case_ids:
+        ledger.append(verdict(case, "Eve", "agree"))
+    ledger.append(verdict("a", "Dana", "agree", plan_digest="an earlier plan"))
+    session = ReviewSession(SAMPLE, CASES, reveal, ledger, reviewer="Dana", **shared)
+    review = show(page, JudgeWidget(session))
+    expect(
+        review.get_by_role("heading", name="All cases have their reviewers; none is left for you.")
+    ).to_be_visible()
+    expect(review.get_by_role("note")).to_contain_text(
+        "1 of your earlier answers belong to another plan, model or sample."
+    )
+    expect(review.get_by_role("button", name="Save")).to_have_count(0)
