@@ -353,7 +353,7 @@ def _drift_in_words(
     here = importlib.metadata.version("scikit-learn")
     saved = _saved_versions(versions, described)
     problem = f"{type(error).__name__}: {str(error)[:1000]}"
-    if isinstance(error, InputError):  # a worker's own words
+    if isinstance(error, InputError):  # from a worker, which has said its kind
         problem = str(error)
     if saved and saved != [here]:
         return (

@@ -39,7 +39,7 @@ from typing import IO, Any, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from hitl_audit.errors import InputError
+from hitl_audit.errors import AuditError, InputError, MissingDependencyError
 
 __all__ = ["ROWS_PER_TIMEOUT", "WorkerModel"]
 
@@ -323,7 +323,7 @@ class _Process:
             self._send(hello)
             header = self._header()
         if "error" in header:
-            raise _ModelSaysError(_text(header["error"]))
+            raise _refusal(header)
         self.loaded = True
         return _checked_facts(header)
 
@@ -333,7 +333,7 @@ class _Process:
             self._send(request)
             header = self._header()
             if "error" in header:
-                raise _ModelSaysError(_text(header["error"]))
+                raise _refusal(header)
             shape = (header.get("rows"), header.get("columns"))
             if shape != (rows, width):
                 raise _NoAnswerError(
@@ -421,6 +421,14 @@ class _Process:
             "SIGSEGV": ", it read memory that is not its own",
         }.get(name, "")
         return f"crashed ({name}{reason})"
+
+
+def _refusal(header: dict[str, Any]) -> AuditError:
+    """The error that the worker ran into, with the words it would have here."""
+    kind, said = _text(header.get("kind", "")), _text(header["error"])
+    if kind == MissingDependencyError.__name__:
+        return MissingDependencyError(said)
+    return _ModelSaysError(said if kind in ("", InputError.__name__) else f"{kind}: {said}")
 
 
 def _text(value: Any) -> str:

@@ -80,7 +80,8 @@ def _answered(answers: BinaryIO, work: Callable[[], tuple[Any, dict[str, Any], b
         made, header, payload = work()
         raw = json.dumps(header).encode()
     except Exception as error:
-        raw = json.dumps({"error": f"{type(error).__name__}: {error}"[:2000]}).encode()
+        said = {"kind": type(error).__name__[:100], "error": str(error)[:2000]}
+        raw = json.dumps(said).encode()
         payload = b""
     answers.write(len(raw).to_bytes(4, "big") + raw)
     answers.write(payload)

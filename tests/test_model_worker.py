@@ -31,7 +31,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
-from hitl_audit.errors import InputError
+from hitl_audit.errors import InputError, MissingDependencyError
 from hitl_audit.inputs import build_inputs
 from hitl_audit.loading import read_model, read_planned_model
 from hitl_audit.model_worker import WorkerModel
@@ -219,6 +219,7 @@ def test_a_worker_does_not_outlive_an_audit_that_is_killed() -> None:
         (r'\000\000\000\023{"methods": "all"}\n', "describes no model"),
         (r"\000\000", "ended with exit code 3 while it was loaded, twice"),
         (r'\000\000\000\025{"error": "a\\u001bb"}', r"a\?b"),
+        (r'\000\000\000\066{"kind": "MissingDependencyError", "error": "needs x"}', "^needs x$"),
     ],
 )
 def test_what_comes_back_is_not_believed(
@@ -228,7 +229,8 @@ def test_what_comes_back_is_not_believed(
     program.write_text(f"#!/bin/sh\nhead -c 8 > /dev/null\nprintf '{answer}'\nexit 3\n")
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
-    with pytest.raises(InputError, match=message):
+    kind = MissingDependencyError if "needs" in message else InputError
+    with pytest.raises(kind, match=message):
         WorkerModel(b"", kind="onnx", name="m.onnx").load()
     monkeypatch.setattr(sys, "executable", None)
     with pytest.raises(InputError, match=r"model\.worker = false"):
@@ -277,7 +279,9 @@ def test_a_file_that_cannot_be_loaded_says_so_once(
 ) -> None:
     (tmp_path / "m.onnx").write_bytes(b"nothing")
     before = children()
-    with pytest.raises(InputError, match=r"m\.onnx.*it is no ONNX model that can be run"):
+    with pytest.raises(
+        InputError, match=r'^model\.path is "m\.onnx", but it is no ONNX model that can be run'
+    ):
         read_model("m.onnx", folder=tmp_path, worker=True)
     monkeypatch.setenv("HITL_AUDIT_PASSPHRASE", "secret")
     model = LogisticRegression().fit(people[["b"]], people["y"])
