@@ -23,6 +23,7 @@ __all__ = [
     "ROLE",
     "open_audit",
     "show_page",
+    "try_open",
     "wait_for_person",
 ]
 
@@ -51,7 +52,15 @@ def open_audit() -> Audit:
     return audit
 
 
-def wait_for_person(audit: Audit) -> None:
+def try_open() -> Audit | AuditError:
+    """As :func:`open_audit`, or why it cannot be opened: the page has to say so in words."""
+    try:
+        return open_audit()
+    except AuditError as error:
+        return error
+
+
+def wait_for_person(audit: Audit | AuditError) -> None:
     """Return when a person opens the page.
 
     A kernel that was started ahead uses the time: what the first case and the first
@@ -62,28 +71,32 @@ def wait_for_person(audit: Audit) -> None:
     import hitl_audit.widgets.judge
     import hitl_audit.widgets.sign_in  # noqa: F401 - the import is the work
 
-    if audit.plan.what_if.in_review:
+    if not isinstance(audit, AuditError) and audit.plan.what_if.in_review:
         audit.trials()
     wait_for_request()
 
 
-def show_page(audit: Audit) -> Any:
-    """The widget to show: the cases, or the sign-in that leads to them."""
+def show_page(audit: Audit | AuditError) -> Any:
+    """The widget to show: the cases, the sign-in that leads to them, or why there are none."""
     import ipywidgets
 
+    audit = _as_it_is_now(audit)
+    if isinstance(audit, AuditError):
+        return _problem(f"There is nothing to judge here now. {audit}")
     role = os.environ.get(ROLE) or "domain expert"
     name, how = _known_person()
     if name:
         return _judge(audit, name, role, how)
     if how:
-        words = f"The proxy did not say who you are: its header {os.environ[HEADER]} is empty."
-        return ipywidgets.HTML(f"<p role='alert'>{words}</p>")
+        return _problem(
+            f"The proxy did not say who you are: its header {os.environ[HEADER]} is empty."
+        )
     from hitl_audit.widgets.sign_in import SignInWidget
 
-    box = ipywidgets.VBox()
+    box, opened = ipywidgets.VBox(), audit
 
     def enter(given: str) -> None:
-        box.children = (_judge(audit, given, role, "declared"),)
+        box.children = (_judge(opened, given, role, "declared"),)
 
     names = [reviewer.name for reviewer in audit.plan.review.reviewers]
     box.children = (SignInWidget(audit.plan.audit.title, names, enter),)
@@ -98,11 +111,28 @@ def _judge(audit: Audit, name: str, role: str, how: str) -> Any:
     except AuditError:
         if how == "declared":
             raise  # the sign-in shows it beside the name
-        import html
+        return _problem(f"{name} may not review here.")
 
-        import ipywidgets
 
-        return ipywidgets.HTML(f"<p role='alert'>{html.escape(name)} may not review here.</p>")
+def _as_it_is_now(audit: Audit | AuditError) -> Audit | AuditError:
+    """A kernel that was started ahead may have opened an audit that has been run anew since."""
+    from hitl_audit.dossier import Dossier
+
+    try:
+        plan, _ = Dossier(os.environ[FOLDER]).registered_plan()
+    except AuditError as error:
+        return error
+    if isinstance(audit, AuditError) or plan.digest != audit.plan.digest:
+        return try_open()
+    return audit
+
+
+def _problem(words: str) -> Any:
+    import html
+
+    import ipywidgets
+
+    return ipywidgets.HTML(f"<p role='alert'>{html.escape(words)}</p>")
 
 
 def _known_person() -> tuple[str, str]:

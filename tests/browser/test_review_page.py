@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from hitl_audit.review.records import WhatIf
+from hitl_audit.review.records import Reviewer, WhatIf
 from tests.browser.in_process import violations
 from tests.browser.serving import (
     Served,
@@ -22,6 +22,8 @@ from tests.browser.serving import (
     sign_in,
     strangers,
 )
+from tests.conftest import Clock
+from tests.test_reviewing import small_audit
 
 pytestmark = pytest.mark.browser
 
@@ -124,3 +126,36 @@ def test_nobody_enters_without_the_token(served: Served, browser: Browser) -> No
     page.goto(served.address.split("?")[0], wait_until="load")
     expect(page.get_by_label("Your name")).to_have_count(0)
     assert "/login" in page.url
+
+
+def test_a_plan_that_was_changed_meanwhile_is_told_in_words(
+    tmp_path: Path, clock: Clock, browser: Browser
+) -> None:
+    folder, home = tmp_path / "audit", tmp_path / "home"
+    home.mkdir()
+    hostile = "<img src=x onerror=\"document.title='taken'\">"
+    small_audit(
+        folder, clock, {"cases": 5}, audit={"title": hostile, "favorable_label": hostile}
+    ).run(progress=False)
+    with serving(folder, home) as served:
+        # What the plan, a reviewer and the data say is shown as text.
+        page = sign_in(browser, served, hostile, [])
+        expect(page.get_by_role("button", name=hostile)).to_be_visible()
+        assert page.title() == "Case review"
+        kernel = served.kernels()[kernel_of(page)]
+        page.context.close()
+        ends(kernel)
+        assert [e.name for e in served.ledger.events() if isinstance(e, Reviewer)] == [hostile]
+
+        # The plan is another one now. The kernel that waits has read the old one.
+        plan = folder / "audit.toml"
+        registered = plan.read_bytes()
+        plan.write_bytes(registered.replace(b"cases = 5", b"cases = 6"))
+        page = browser.new_context().new_page()
+        page.goto(served.address, wait_until="commit")
+        expect(page.get_by_role("alert")).to_contain_text(
+            "is not the plan that the results were made under", timeout=60_000
+        )
+        page.context.close()
+        plan.write_bytes(registered)
+        sign_in(browser, served, "Ada Expert", []).context.close()
