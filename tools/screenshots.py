@@ -114,7 +114,7 @@ def walk(page: Page, address: str, camera: Camera) -> None:
 
 
 def walk_panels(browser: Browser, folder: Path, camera: Camera) -> None:
-    """The fairness panel and the slices panel, and the cohort that they share."""
+    """The panels for data scientists and officers, and the cohort that they share."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the tests join page and widget
     from hitl_audit.audit import Audit
     from tests.browser.in_process import show
@@ -148,6 +148,26 @@ def walk_panels(browser: Browser, folder: Path, camera: Camera) -> None:
     page = page_of(fairness)
     page.get_by_text("Cohort:").wait_for()
     camera.take("fairness-cohort")
+    explorer = audit.explorer()
+    explorer._beside = lambda work: work()
+    page = page_of(explorer)
+    page.locator(".hx-feature").first.wait_for()
+    page.get_by_label("Look at").select_option("cohort")
+    page.locator(".hx-feature .hx-some").first.wait_for()
+    page.locator(".hx-row").nth(2).click()
+    page.get_by_text("What moved it", exact=True).wait_for()
+    camera.take("explorer")
+    page.get_by_role("button", name="Try changes").click()
+    page.get_by_role("heading", name="Change the case").wait_for()
+    camera.take("explorer-what-if")
+    oversight = audit.oversight_panel()
+    oversight._beside = lambda work: work()
+    page = page_of(oversight)
+    page.get_by_text("drawn cases judged").wait_for()
+    camera.take("oversight-begun")
+    audit.simulate_reviewers()
+    page.get_by_text("SIMULATED JUDGMENTS", exact=True).wait_for()
+    camera.take("oversight-simulated")
 
 
 def main() -> None:

@@ -198,9 +198,10 @@ function render({ model, el }) {
     nodes.more.hidden = hidden <= 0 || nodes.find.value.trim() !== "";
     nodes.more.textContent = showAll ? `Show the ${MOST_FEATURES} strongest` : `Show all ${everybody.lines.length} features`;
     nodes.none.hidden = entries.length > 0;
-    nodes.key.replaceChildren(
-      h("span", { class: "hx-k hx-all", "aria-hidden": "true" }), ` all ${everybody.n.toLocaleString("en-US")} cases`,
-      ...(beside ? [h("span", { class: "hx-k hx-some", "aria-hidden": "true" }), ` ${scopeWords()}`] : []));
+    const key = (kind, words) => h("span", { class: "hx-key-item" },
+      h("span", { class: `hx-k hx-${kind}`, "aria-hidden": "true" }), h("span", {}, words));
+    nodes.key.replaceChildren(key("all", `all ${everybody.n.toLocaleString("en-US")} cases`),
+      ...(beside ? [key("some", scopeWords())] : []));
     nodes.told.hidden = !some?.told;
     nodes.told.textContent = some?.told ? `${scopeWords()}: ${some.told} for importances of its own.` : "";
   }

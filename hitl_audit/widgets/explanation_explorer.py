@@ -179,6 +179,7 @@ class ExplanationExplorer(anywidget.AnyWidget):
             words = f"{cohort.name} ({members:,}"
             words += ")" if members == len(cohort) else f" explained of {len(cohort):,})"
             about = " and ".join(cohort.conditions)
+            about = "" if about == cohort.name else about
             found.append(
                 {"scope": "cohort", "words": words, "title": "Cohort", "about": about,
                  "note": cohort.note}

@@ -53,7 +53,7 @@ def panel_words(seen: Seen, plan: AuditPlan) -> dict[str, Any]:
         "recent": [list(one) for one in seen.work.recent],
         "said": f"{oversight.judged} of {oversight.sampled} cases judged",
         "progress": _progress(oversight, seen.work, plan),
-        "reviewers": _reviewers(seen),
+        "reviewers": _reviewers(seen, plan),
         "agreement": _agreement(oversight),
         "overrides": _overrides(oversight, plan),
         "use": _use(oversight),
@@ -72,13 +72,15 @@ def _progress(oversight: Oversight, work: Work, plan: AuditPlan) -> dict[str, An
         parts.append(("some of them", cases.begun))
     parts.append(("none yet", cases.untouched))
     tiles = []
-    for kpi in oversight.kpis:
-        if kpi.topic == "flow" and kpi.measure in ("backlog", "backlog overdue"):
-            tiles.append(_counted(kpi))
-    if not tiles:  # nobody has answered: then the queue is all there is
-        tiles.append(
-            ["Left in the queue", str(oversight.sampled - oversight.judged), "drawn cases"]
-        )
+    if plan.review.reviewers:
+        tiles = [
+            _counted(kpi)
+            for kpi in oversight.kpis
+            if kpi.topic == "flow" and kpi.measure in ("backlog", "backlog overdue")
+        ]
+    if not tiles:  # nobody was given tasks beforehand: then the drawn cases are the queue
+        left = cases.begun + cases.untouched
+        tiles = [["Left in the queue", f"{left:,}", f"of {oversight.sampled:,} drawn cases"]]
     differ = f"of {oversight.judged} judged"
     if cases.settled:
         differ += f"; a third person decided on {cases.settled}"
@@ -97,10 +99,8 @@ def _progress(oversight: Oversight, work: Work, plan: AuditPlan) -> dict[str, An
 
 
 def _counted(kpi: Kpi) -> list[str]:
-    if kpi.measure == "backlog":
-        what = "drawn cases" if kpi.unit == "cases" else f"of {kpi.n:,} tasks given"
-        return ["Left in the queue", f"{kpi.value or 0:,.0f}", what]
-    return ["Overdue", f"{kpi.value or 0:,.0f}", f"of {kpi.n:,} tasks given"]
+    name = "Left in the queue" if kpi.measure == "backlog" else "Overdue"
+    return [name, f"{kpi.value or 0:,.0f}", f"of {kpi.n:,} tasks given"]
 
 
 def _seconds(value: float) -> str:
@@ -109,9 +109,10 @@ def _seconds(value: float) -> str:
     return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s"
 
 
-def _reviewers(seen: Seen) -> dict[str, Any]:
+def _reviewers(seen: Seen, plan: AuditPlan) -> dict[str, Any]:
+    """One row per reviewer; tasks only where the plan gave them out beforehand."""
     roles = {note.reviewer: note.role for note in seen.record.reviewers}
-    tasks = {one.reviewer: one for one in seen.work.tasks}
+    tasks = {one.reviewer: one for one in seen.work.tasks} if plan.review.reviewers else {}
     rows = []
     for row in seen.oversight.by_reviewer:
         given = tasks.get(row.reviewer)
@@ -132,7 +133,7 @@ def _reviewers(seen: Seen) -> dict[str, Any]:
                 "controls": _controls(row.gold, row.planted, row.repeats),
             }
         )
-    absent = seen.work.not_begun
+    absent = seen.work.not_begun if plan.review.reviewers else 0
     note = ""
     if absent:
         note = f"{absent} more {'has' if absent == 1 else 'have'} tasks and no answer yet."

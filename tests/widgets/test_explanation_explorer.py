@@ -95,9 +95,10 @@ def test_a_group_is_shown_beside_everybody(page: Page) -> None:
     (flags,) = page.buffers[0]
     assert np.array_equal(np.frombuffer(flags, np.uint8), members)
     table = about.explanation.by_group(about.groups[["Sex"]]).query("group == 'f'")
-    wanted = table.set_index("feature")[["mean_abs", "low", "high"]]
+    numbers = table[["mean_abs", "low", "high"]].to_numpy().tolist()
+    wanted = dict(zip(table["feature"], numbers, strict=True))
     for line in full["importance"]["lines"]:
-        assert line["at"] == list(wanted.loc[FEATURES[line["feature"]]])
+        assert line["at"] == wanted[FEATURES[line["feature"]]]
     assert [line["at"][0] for line in plain["importance"]["lines"]] == pytest.approx(
         [line["at"][0] for line in full["importance"]["lines"]]
     )

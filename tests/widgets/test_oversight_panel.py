@@ -267,6 +267,17 @@ def test_tasks_given_and_left(made: Made, clock: Clock) -> None:
     assert page.look()["reviewers"]["rows"][0]["waits"] == "36 of 40 left, 36 overdue"
 
 
+def test_without_tasks_the_drawn_cases_are_the_queue(made: Made) -> None:
+    audit = made()
+    judge(audit, NAME, "aaa")
+    judge(audit, "Bo", "aa")
+    view = Page(audit.oversight_panel()).look()
+    # Whoever opens a case takes a seat on it; that is no queue.
+    assert view["progress"]["tiles"][0] == ["Left in the queue", "38", "of 40 drawn cases"]
+    assert [count for _, count in view["progress"]["parts"]] == [2, 1, 37]
+    assert [row["waits"] for row in view["reviewers"]["rows"]] == ["", ""]
+
+
 def test_destroyed_words_are_forgotten(made: Made) -> None:
     audit = made()
     judge(audit, NAME, "d")
