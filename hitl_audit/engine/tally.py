@@ -35,7 +35,7 @@ class Tally:
 
     def watch(self, done: int, known: int) -> None:
         """Tell how far somebody else says it has come."""
-        if (done, known) != (self.done, self.total) and done >= self.done:
+        if known and (done, known) != (self.done, self.total) and done >= self.done:
             self.done, self.total = done, known
             self.report()
 
