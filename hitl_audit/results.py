@@ -183,7 +183,8 @@ class AuditResults:
 
     def __repr__(self) -> str:
         decided = ", ".join(f"{f.id} {f.status}" for f in self.findings) or "no criteria"
-        return f"<AuditResults {self.evidence.audit.title}: {len(self.inputs):,} rows; {decided}>"
+        title, rows = self.evidence.audit.title, self.evidence.data.rows
+        return f"<AuditResults {title}: {rows:,} rows; {decided}>"
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -192,8 +193,9 @@ class AuditResults:
             f"<li><b>{escape(f.id)} {escape(str(f.status))}</b>: {escape(f.words)}</li>"
             for f in self.findings
         )
+        rows = self.evidence.data.rows
         return (
-            f"<p><b>{escape(self.evidence.audit.title)}</b>: {len(self.inputs):,} rows, plan "
+            f"<p><b>{escape(self.evidence.audit.title)}</b>: {rows:,} rows, plan "
             f"registered {escape(self.evidence.plan.registered_at[:19])} UTC</p><ul>{items}</ul>"
         )
 

@@ -25,7 +25,13 @@ from hitl_audit.explanations.raw_features import sample_rows
 from hitl_audit.inputs import AuditInputs, build_inputs
 from hitl_audit.loading import LoadedModel
 from hitl_audit.plan import AuditPlan
-from hitl_audit.population import Population, ScorePass, measure_population, score_pass
+from hitl_audit.population import (
+    Population,
+    ScorePass,
+    measure_population,
+    sample_inputs,
+    score_pass,
+)
 from hitl_audit.rows import RowSource
 
 __all__ = [
@@ -172,7 +178,10 @@ def stream(
         data=population.data_digest,
         rows=population.rows,
     )
-    return Streamed(_sample_inputs(rows.loaded, table, plan, population), table, record, population)
+    inputs = sample_inputs(
+        population, rows.loaded.model, plan, loaded=replace(rows.loaded, worker=None)
+    )
+    return Streamed(inputs, table, record, population)
 
 
 def explain_all(
@@ -224,25 +233,7 @@ def streamed_again(
     Raises:
         InputError: the model or the table cannot be used.
     """
-    return Streamed(_sample_inputs(loaded, table, plan, None), table, record, None)
-
-
-def _sample_inputs(
-    loaded: LoadedModel, table: pd.DataFrame, plan: AuditPlan, population: Population | None
-) -> AuditInputs:
-    if table[plan.data.target].nunique() < 2:
-        raise InputError(
-            f"in the random sample of {len(table):,} rows every row has the same outcome; expected "
-            "both: raise scale.sample_rows"
-        )
     inputs = build_inputs(
-        loaded.model,
-        table,
-        table[plan.data.target],
-        plan=plan,
-        ids=None if plan.data.id is None else list(table[plan.data.id]),
-        loaded=loaded,
+        loaded.model, table, table[plan.data.target], plan=plan, loaded=replace(loaded, worker=None)
     )
-    if population is None:
-        return inputs
-    return replace(inputs, notes=population.notes, protected_inputs=population.protected_inputs)
+    return Streamed(inputs, table, record, None)

@@ -18,7 +18,9 @@ __all__ = ["sample_inputs"]
 def sample_inputs(
     population: Population, model: Any, plan: AuditPlan, *, loaded: LoadedModel | None = None
 ) -> AuditInputs:
-    """Validated inputs of the sampled rows, with the digests and the notes of all rows.
+    """Validated inputs of the sampled rows, with the notes of all rows.
+
+    The digests are the sample's own.
 
     Args:
         population: all rows.
@@ -50,9 +52,4 @@ def sample_inputs(
     read = [*population.features, plan.data.target, *population.sensitive]
     columns = [name for name in frame.columns if name in read]
     inputs = build_inputs(model, frame[columns], frame[plan.data.target], plan=plan, loaded=loaded)
-    return replace(
-        inputs,
-        data_digest=population.data_digest,
-        scores_digest=population.scores_digest,
-        notes=population.notes,
-    )
+    return replace(inputs, notes=population.notes)
