@@ -24,8 +24,8 @@ __all__ = ["Shipping", "is_connect", "package_folder"]
 
 # Pure Python, small, and what this package cannot be imported without.
 _PACKAGES = ("hitl_audit", "rfc8785")
-# Not needed to count or explain, and half of the weight.
-_LEFT_OUT = {".ttf", ".js", ".css", ".ipynb", ".pyc", ".html"}
+# Fonts, pages, caches: not needed to count or explain, and half of the weight.
+_TAKEN = {".py", ".toml", ".json"}
 
 
 class Shipping:
@@ -58,7 +58,9 @@ class Shipping:
             self._send_package()
             if self._connect:
                 name = f"hitl-audit-{digest}.pkl"
-                self._send_file(name, data)
+                if name not in self._sent:
+                    self._upload(name, data, file=True)
+                    self._sent.add(name)
                 function = Shipped(digest, file=name)
             else:
                 function = Shipped(digest, self._session.sparkContext.broadcast(data))
@@ -78,23 +80,21 @@ class Shipping:
         name, data = _package()
         if name in self._sent:
             return
-        path = _folder() / name
-        path.write_bytes(data)
         if self._connect:
-            self._session.addArtifacts(str(path), pyfile=True)
+            self._upload(name, data, pyfile=True)
         else:
+            # Not a moment: executors that start later ask for it too.
+            path = _folder() / name
+            path.write_bytes(data)
             self._session.sparkContext.addPyFile(str(path))
         self._sent.add(name)
 
-    def _send_file(self, name: str, data: bytes) -> None:
-        if name in self._sent:
-            return
-        path = _folder() / name
-        path.write_bytes(data)
-        # The server has its own copy when this returns.
-        self._session.addArtifacts(str(path), file=True)
-        path.unlink()
-        self._sent.add(name)
+    def _upload(self, name: str, data: bytes, **kind: bool) -> None:
+        with tempfile.TemporaryDirectory(prefix="hitl-audit-") as folder:
+            path = Path(folder) / name
+            path.write_bytes(data)
+            # The server has its own copy when this returns.
+            self._session.addArtifacts(str(path), **kind)
 
 
 def is_connect(session: Any) -> bool:
@@ -122,7 +122,7 @@ def _package() -> tuple[str, bytes]:
         for package in _PACKAGES:
             folder = package_folder(package)
             for path in sorted(folder.rglob("*")):
-                if path.is_file() and path.suffix not in _LEFT_OUT:
+                if path.is_file() and path.suffix in _TAKEN:
                     entry = zipfile.ZipInfo(str(Path(package) / path.relative_to(folder)))
                     entry.compress_type = zipfile.ZIP_DEFLATED
                     archive.writestr(entry, path.read_bytes())
@@ -132,7 +132,7 @@ def _package() -> tuple[str, bytes]:
 
 @cache
 def _folder() -> Path:
-    """For as long as this process lives: executors that start later ask for the files too."""
+    """A folder for as long as this process lives."""
     folder = Path(tempfile.mkdtemp(prefix="hitl-audit-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
