@@ -138,7 +138,7 @@ def test_by_keyboard_alone(page: Page) -> None:
     expect(title).to_have_text(f"Case {about.names[order[189]]}")
     expect(rows).to_be_focused()
     active = rows.get_attribute("aria-activedescendant")
-    expect(page.locator(f"#{active}")).to_have_attribute("aria-posinset", "190")
+    expect(page.locator(f"[id='{active}']")).to_have_attribute("aria-posinset", "190")
     # Another feature, the same case.
     page.keyboard.press("Shift+Tab")
     features.focus()
