@@ -120,7 +120,8 @@ async def judge(person: Person, cases: int) -> None:
 async def record(page: Page) -> str:
     """The beginning of the record's id, as the page says it."""
     words = await page.locator(".hj-status").text_content() or ""
-    return re.findall(r"record ([0-9a-f]{8})", words)[0]
+    found: list[str] = re.findall(r"record ([0-9a-f]{8})", words)
+    return found[0]
 
 
 def kernels(server: int) -> list[psutil.Process]:
