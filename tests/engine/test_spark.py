@@ -25,7 +25,7 @@ from tests.engine.counting import (
     summed,
 )
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(480)  # the first test also waits for the cluster to start
 
 VALUES = list(range(40))
 PARTS = parts_of(VALUES, [5] * 7)
