@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hitl_audit.alternatives import frontier
     from hitl_audit.audit import Audit
+    from hitl_audit.engine import open_engine
     from hitl_audit.error_slices import find_error_slices
     from hitl_audit.errors import AuditError
     from hitl_audit.explanations.explain import explain, explain_outputs
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from hitl_audit.review.oversight import Oversight
     from hitl_audit.review.planner import plan_review
     from hitl_audit.review.sampling import CaseSample, pick_cases, sample_cases
+    from hitl_audit.rows import open_rows
     from hitl_audit.signing.keys import load_key, new_key
     from hitl_audit.thresholds import sweep_thresholds
     from hitl_audit.verification import VerificationResult, verify
@@ -101,6 +103,8 @@ _HOMES = {
     "mitigate": "mitigation",
     "monotonicity": "explanations.views.monotonicity",
     "new_key": "signing.keys",
+    "open_engine": "engine",
+    "open_rows": "rows",
     "partial_dependence": "explanations.views.dependence",
     "permutation_importance": "explanations.views.permutation",
     "pick_cases": "review.sampling",
@@ -154,6 +158,8 @@ __all__ = [
     "mitigate",
     "monotonicity",
     "new_key",
+    "open_engine",
+    "open_rows",
     "partial_dependence",
     "permutation_importance",
     "pick_cases",

@@ -17,7 +17,7 @@ import pandas as pd
 
 from hitl_audit.alternatives import Alternative
 from hitl_audit.analyses import check_analyses
-from hitl_audit.canonical import canonical_bytes, utc_text
+from hitl_audit.canonical import canonical_bytes, digest, utc_text
 from hitl_audit.choice import choose
 from hitl_audit.collected_checks import NOTHING_COLLECTED, ProposedChecks, collect_checks
 from hitl_audit.dossier import Dossier
@@ -25,7 +25,7 @@ from hitl_audit.engine import Engine, LocalEngine, PartStore
 from hitl_audit.errors import InputError, PlanError, did_you_mean
 from hitl_audit.evidence import read_evidence, with_follow_ups
 from hitl_audit.files import write_atomically
-from hitl_audit.inputs import AuditInputs, build_inputs
+from hitl_audit.inputs import AuditInputs, build_inputs, environment_versions
 from hitl_audit.loading import LoadedModel, model_in_memory, read_data, read_planned_model
 from hitl_audit.manifest import ManifestFile
 from hitl_audit.people import evidence_with_people, kept_follow_ups, kept_ledger, team_ledger
@@ -256,7 +256,11 @@ class Audit:
 
     def _kept_parts(self) -> PartStore | None:
         """Finished parts of a pass over many rows, until the run is done."""
-        return None if self._dossier is None else PartStore(self._dossier.parts_path)
+        if self._dossier is None:
+            return None
+        # Another version, here or of a library, may count otherwise: its parts are not ours.
+        made_by = digest(environment_versions()).removeprefix("sha256:")[:16]
+        return PartStore(self._dossier.parts_path / made_by)
 
     def _hold(self, streamed: Streamed) -> None:
         self._streamed = streamed

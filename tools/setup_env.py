@@ -12,6 +12,7 @@ import argparse
 import ctypes
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,6 @@ ROOT = Path(__file__).resolve().parents[1]
 # Program -> Debian package.
 PROGRAMS = {
     "chromium": "chromium fonts-dejavu-core",  # without a font it draws no text
-    "java": "openjdk-17-jre-headless",
     "mutool": "mupdf-tools",
     "openssl": "openssl",
     "pdfdetach": "poppler-utils",
@@ -33,6 +33,9 @@ PROGRAMS = {
     "softhsm2-util": "softhsm2",
     "ssh-keygen": "openssh-client",
 }
+# What Spark needs at least; Debian 12 and Ubuntu have 17, Debian 13 has 21.
+JAVA = 17
+JAVA_PACKAGES = ("openjdk-17-jre-headless", "openjdk-21-jre-headless")
 # Server program that Debian keeps off the PATH -> Debian package.
 SERVERS = {"usr/lib/postgresql/*/bin/initdb": "postgresql"}
 # Shared library -> Debian package: what the browser's driver loads.
@@ -82,8 +85,24 @@ def loads(library: str) -> bool:
     return True
 
 
+def java_package() -> str:
+    """The package with a Java that Spark can start on, or "" if there is one already."""
+    java = shutil.which("java")
+    if java:
+        said = subprocess.run([java, "-version"], capture_output=True, text=True)
+        found = re.search(r'version "(?:1\.)?(\d+)', said.stderr + said.stdout)
+        if found and int(found[1]) >= JAVA:
+            return ""
+    if shutil.which("apt-cache"):
+        for package in JAVA_PACKAGES:
+            if not subprocess.run(["apt-cache", "show", package], capture_output=True).returncode:
+                return package
+    return JAVA_PACKAGES[0]
+
+
 def system_programs() -> None:
     absent = [packages for name, packages in PROGRAMS.items() if not shutil.which(name)]
+    absent += [package] if (package := java_package()) else []
     absent += [
         package
         for pattern, package in SERVERS.items()

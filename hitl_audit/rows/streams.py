@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -47,7 +48,7 @@ class HeldPart:
     name: str
     held: tuple[pa.RecordBatch, ...]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The digest of the rows as an Arrow stream."""
         return digest_bytes(_written(self.held))
