@@ -87,7 +87,7 @@ def what_if_section(evidence: Evidence) -> Section:
         blocks += _tried(evidence)
     if evidence.checks:
         blocks += [
-            Heading("Properties the plan asks of the model, in every row"),
+            Heading(f"Properties the plan asks of the model, in {_rows(evidence)}"),
             Table(
                 "One feature moved at a time, everything else as recorded",
                 ("Property", "n", "Rows that violate it", interval_name(evidence), "Result"),
@@ -107,6 +107,10 @@ def what_if_section(evidence: Evidence) -> Section:
     if evidence.collected.checks or evidence.collected.left_out:
         blocks += _collected(evidence)
     return Section("what-if", "What-if: tried by reviewers, checked everywhere", tuple(blocks))
+
+
+def _rows(evidence: Evidence) -> str:
+    return "every row of the sample" if evidence.data.sampled_rows is not None else "every row"
 
 
 def _tried(evidence: Evidence) -> list[Block]:
@@ -133,7 +137,7 @@ def _collected(evidence: Evidence) -> list[Block]:
     """Violated expectations; set apart from what the plan asks, which was promised before."""
     collected = evidence.collected
     blocks: list[Block] = [
-        Heading("Expected by reviewers and violated in a case, looked for in every row"),
+        Heading(f"Expected by reviewers, violated in a case, looked for in {_rows(evidence)}"),
         Note(
             "Exploratory: these properties were collected after results were known, each because "
             "the model violated it in a case. They are no promises of the plan and enter no "
