@@ -57,6 +57,7 @@ from hitl_audit.reviewing import (
 )
 from hitl_audit.rows import RowSource, collect, has_more_than, open_rows
 from hitl_audit.streaming import (
+    HistoryRows,
     Rows,
     Streamed,
     StreamedRows,
@@ -196,7 +197,7 @@ class Audit:
         self._dossier = dossier
         self._now = now
         self._train = train
-        self._history: pd.DataFrame | None = None
+        self._history: pd.DataFrame | HistoryRows | None = None
         self._inputs: AuditInputs | None = None
         self._rows: Rows | None = None
         self._streamed: Streamed | None = None
@@ -332,8 +333,11 @@ class Audit:
         audit.plan = plan
         audit._start(dossier, now)
         if plan.data.history:
-            audit._history = read_data(
-                plan.data.history, folder=dossier.folder, field="data.history"
+            recorded = open_rows(plan.data.history, folder=dossier.folder, field="data.history")
+            audit._history = (
+                HistoryRows(recorded, engine or LocalEngine())
+                if audit._too_many(recorded)
+                else read_data(plan.data.history, folder=dossier.folder, field="data.history")
             )
         if _is_distributed(engine) or audit._too_many(source):
             audit._wait(loaded, source, engine, resume=resume)
@@ -414,12 +418,15 @@ class Audit:
             attributions = explain_all(
                 rows, self.plan, streamed, kept=self._kept_parts(), progress=progress
             )
+        history = self._history
         return run_audit(
             self.inputs,
             self.plan,
             lock,
             now=self._now,
-            history=self._history,
+            history=history.counted(self.plan, kept=self._kept_parts(), progress=progress)
+            if isinstance(history, HistoryRows)
+            else history,
             profiles=self._profiles,
             training=self._training,
             population=None if streamed is None else streamed.population,

@@ -292,8 +292,18 @@ def _explanation_record(
     )
 
 
-def _history(frame: pd.DataFrame, plan: AuditPlan) -> History:
+def _history(recorded: pd.DataFrame | Population, plan: AuditPlan) -> History:
     """Describe recorded decisions by group: their selection rates, as if people were the model."""
+    if isinstance(recorded, Population):
+        described = recorded.group_metrics(
+            metrics=["selection_rate"],
+            intersections=plan.intersections,
+            reference=plan.data.reference,
+            confidence=plan.fairness.confidence,
+            min_group=plan.fairness.min_group,
+        )
+        return History(plan.data.history, recorded.data_digest, recorded.rows, described)
+    frame = recorded
     wanted = [plan.data.target, *plan.data.sensitive]
     absent = [c for c in wanted if c not in frame.columns]
     if absent:
@@ -321,7 +331,7 @@ def run_audit(
     lock: PlanLock,
     *,
     now: Callable[[], datetime],
-    history: pd.DataFrame | None = None,
+    history: pd.DataFrame | Population | None = None,
     profiles: Sequence[Profile] = (),
     training: TrainingRows | None = None,
     population: Population | None = None,
@@ -337,7 +347,8 @@ def run_audit(
         plan: the registered plan.
         lock: its registration.
         now: the clock; the registration must be earlier than it says.
-        history: all recorded decisions, to be described by group.
+        history: all recorded decisions, to be described by group; counted, if they are too
+            many to hold.
         profiles: the regulation profiles of the plan, in its order.
         training: the rows the model was fitted on, for the search for alternatives.
         population: all rows as far as they add up, if they are too many to hold.

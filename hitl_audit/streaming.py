@@ -22,7 +22,7 @@ from hitl_audit.errors import InputError
 from hitl_audit.explanations.attribution_pass import attribution_pass, measure_attributions
 from hitl_audit.explanations.attribution_sums import AttributionSums
 from hitl_audit.explanations.raw_features import sample_rows
-from hitl_audit.inputs import AuditInputs, build_inputs
+from hitl_audit.inputs import AuditInputs, build_inputs, missing_columns
 from hitl_audit.loading import LoadedModel
 from hitl_audit.plan import AuditPlan
 from hitl_audit.population import (
@@ -35,6 +35,7 @@ from hitl_audit.population import (
 from hitl_audit.rows import RowSource
 
 __all__ = [
+    "HistoryRows",
     "Rows",
     "Streamed",
     "StreamedRows",
@@ -135,6 +136,53 @@ class Rows:
             scoring=self.loaded.scoring,
             stated=self.loaded.columns,
         )
+
+
+@dataclass(frozen=True)
+class HistoryRows:
+    """Recorded decisions that are too many to hold, and where they are counted."""
+
+    source: RowSource
+    engine: Engine
+
+    def counted(
+        self,
+        plan: AuditPlan,
+        *,
+        kept: PartStore | None = None,
+        progress: Progress = lambda step, share: None,
+    ) -> Population:
+        """Count the decisions by group; rows without a decision are left out.
+
+        Args:
+            plan: names the columns.
+            kept: finished parts of an interrupted pass.
+            progress: called with the step and the share done.
+
+        Raises:
+            InputError: a column is missing, or what is wrong with the rows.
+            EngineError: a part cannot be finished.
+        """
+        source = self.source
+        names = pd.DataFrame(columns=list(source.columns))
+        missing_columns([plan.data.target, *plan.data.sensitive], names, "data.history")
+        over = ScorePass(
+            predictor=None,
+            model_digest="",
+            features=(),
+            target=plan.data.target,
+            favorable=plan.data.favorable,
+            sensitive=plan.data.sensitive,
+            sample_size=1,
+            seed=plan.seed,
+            rows=source.rows,
+        )
+
+        def told(done: PartsDone) -> None:
+            progress(f"counting recorded decisions: {done}", 0.0)
+
+        engine = cast("Any", self.engine)
+        return measure_population(over, source, plan, engine=engine, progress=told, kept=kept)
 
 
 def source_key(parts: Iterable[Any]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -183,6 +184,29 @@ def test_the_numbers_are_derived_again_from_all_rows(folder: Path, tmp_path: Pat
     rows.loc[rows.index[2_321], "income"] += 1e-9
     rows.to_parquet(here / "rows" / "5.parquet", row_group_size=700)
     assert recompute_folder(here, now=clock).differences != ()
+
+
+def test_recorded_decisions_are_counted_the_same_way(
+    folder: Path, people: pd.DataFrame, tmp_path: Path
+) -> None:
+    made = []
+    for name, held in (("many", 1_000), ("few", 1_000_000)):
+        here = tmp_path / name
+        shutil.copytree(folder, here, ignore=shutil.ignore_patterns("results", "plan.lock.json"))
+        decided = people[["sex", "region", "good"]].astype({"good": float})
+        decided.loc[::7, "good"] = np.nan  # nobody decided about these
+        decided.to_parquet(here / "history.parquet")
+        data = PLAN["data"] | {"history": "history.parquet", "path": "rows/0.parquet"}
+        plan = PLAN | {"data": data, "scale": {"in_memory_rows": held, "sample_rows": SAMPLE}}
+        (here / "audit.toml").write_bytes(AuditPlan.from_dict(plan).source)
+        made.append(Audit.open(here, now=Ticking()).run(progress=False).evidence)
+    counted, held_in_memory = (e.history for e in made)
+    assert counted is not None
+    assert held_in_memory is not None
+    assert counted.rows == held_in_memory.rows == ROWS - len(range(0, ROWS, 7))
+    assert counted.decisions == held_in_memory.decisions
+    # The audited rows themselves are few enough to be held, in both.
+    assert [e.data.sampled_rows for e in made] == [None, None]
 
 
 def test_every_row_is_explained_where_the_plan_says_so(
