@@ -281,6 +281,11 @@ class Audit:
         return streamed_again(rows.loaded, table, record, self.plan)
 
     @property
+    def is_sample(self) -> bool:
+        """Whether :attr:`inputs` are a random sample of more rows than are held at once."""
+        return self._rows is not None
+
+    @property
     def data_digest(self) -> str:
         """The digest of all rows."""
         inputs = self.inputs

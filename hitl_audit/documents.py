@@ -159,6 +159,11 @@ def reasons_table(folder: str | Path) -> bytes:
 
     audit = Audit.open(folder)
     inputs, plan = audit.inputs, audit.plan
+    if audit.is_sample:
+        raise ReportError(
+            f"there are more rows than are held at once, and reasons would be those of a sample of "
+            f"{len(inputs):,}; write them for the people concerned with adverse_action_reasons"
+        )
     if inputs.y_pred.all():
         raise ReportError("nobody is decided unfavorably, so there are no reasons to tell")
     is_label = plan.model.output == "label"

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pytest
 
 from hitl_audit.audit import Audit
-from hitl_audit.documents import report_of
+from hitl_audit.documents import reasons_table, report_of
 from hitl_audit.engine import LocalEngine
-from hitl_audit.errors import InputError
+from hitl_audit.errors import InputError, ReportError
 from hitl_audit.evidence import Evidence, read_evidence
 from hitl_audit.explanations.explain import explain
 from hitl_audit.explanations.raw_features import sample_rows
@@ -167,6 +167,9 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_is_not_read_again(
     assert audit.results.sample == results.sample
     assert never.worked == 0
     assert "uniform random sample of 1,000 rows" in str(audit.report().document)
+    assert audit.is_sample
+    with pytest.raises(ReportError, match="reasons would be those of a sample of 1,000"):
+        reasons_table(here)
 
 
 def test_the_numbers_are_derived_again_from_all_rows(folder: Path, tmp_path: Path) -> None:
