@@ -18,6 +18,7 @@ __all__ = ["import_object", "importable", "is_import"]
 def importable(folder: Path) -> Iterator[None]:
     """Make modules beside the plan importable while they are looked up."""
     sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()  # the folder may be newer than what was looked up
     try:
         yield
     finally:
