@@ -15,7 +15,7 @@ test: env-dev    ## install what the tests need and run them all
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest
+	@$(BIN)/python tools/run_tests.py
 
 notebook: env    ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks/01_audit.ipynb
