@@ -241,24 +241,24 @@ class Audit:
         assert self._inputs is not None  # noqa: S101
         return self._inputs
 
-    def _count_rows(self, progress: Progress) -> None:
+    def _count_rows(self, progress: Progress, kept: PartStore | None = None) -> None:
         """A run is about all rows, even where their sample is kept."""
         if self._rows is not None and (self._streamed is None or not self._streamed.population):
-            self._read_rows(progress)
+            self._read_rows(progress, kept)
 
-    def _read_rows(self, progress: Progress) -> AuditInputs:
+    def _read_rows(self, progress: Progress, kept: PartStore | None = None) -> AuditInputs:
         """Take all rows through the model."""
         rows = self._rows
         assert rows is not None  # noqa: S101
-        if self._dossier is not None and not rows.resume:
-            self._dossier.forget_parts()
-        self._hold(stream(rows, self.plan, kept=self._kept_parts(), progress=progress))
+        self._hold(stream(rows, self.plan, kept=kept, progress=progress))
         return self.inputs
 
     def _kept_parts(self) -> PartStore | None:
-        """Finished parts of a pass over many rows, until the run is done."""
+        """Where a run keeps finished parts until it is done; empty unless it goes on."""
         if self._dossier is None:
             return None
+        if self._rows is None or not self._rows.resume:
+            self._dossier.forget_parts()
         # Another version, here or of a library, may count otherwise: its parts are not ours.
         made_by = digest(environment_versions()).removeprefix("sha256:")[:16]
         return PartStore(self._dossier.parts_path / made_by)
@@ -388,12 +388,14 @@ class Audit:
             dossier.write_lock(lock)
         self._lock = lock
         with _progress_bar(progress) as step:
-            self._count_rows(step)
+            kept = self._kept_parts()
+            self._count_rows(step, kept)
             results = self.computed(
                 lock,
                 remarks=self._changes_since(),
                 proposed=self.proposed_checks(),
                 progress=step,
+                kept=kept,
             )
             self.inputs.model.check_unchanged()
             if dossier is not None:
@@ -409,27 +411,28 @@ class Audit:
         remarks: tuple[str, ...] = (),
         proposed: ProposedChecks = NOTHING_COLLECTED,
         progress: Progress = lambda step, share: None,
+        kept: PartStore | None = None,
     ) -> AuditResults:
-        """Everything that the plan asks for, under its registration; no result is kept.
+        """Everything that the plan asks for, under its registration.
+
+        Nothing is written, but finished parts of many rows where ``kept`` says so.
 
         Raises:
             PlanError: the registration is of another plan, or not earlier than now.
             ExplanationError: no explanation agrees with the model.
         """
-        self._count_rows(progress)
+        self._count_rows(progress, kept)
         rows, streamed, attributions = self._rows, self._streamed, None
         wanted = self.plan.scale.explain_all_rows and "shap" in self.plan.explain.methods
         if rows is not None and streamed is not None and wanted:
-            attributions = explain_all(
-                rows, self.plan, streamed, kept=self._kept_parts(), progress=progress
-            )
+            attributions = explain_all(rows, self.plan, streamed, kept=kept, progress=progress)
         history = self._history
         return run_audit(
             self.inputs,
             self.plan,
             lock,
             now=self._now,
-            history=history.counted(self.plan, kept=self._kept_parts(), progress=progress)
+            history=history.counted(self.plan, kept=kept, progress=progress)
             if isinstance(history, HistoryRows)
             else history,
             profiles=self._profiles,

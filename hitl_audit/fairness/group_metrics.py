@@ -49,13 +49,13 @@ from hitl_audit.fairness.rates import (
     RATES,
     GroupRate,
     rates_of,
+    value_of,
 )
 from hitl_audit.fairness.reference import Methods, against_reference, with_adjusted_p
 from hitl_audit.fairness.score_metrics import ScoreMetrics, score_metrics_by_group
 from hitl_audit.fairness.stratified import StratifiedComparison, stratified_comparisons
 from hitl_audit.findings import Comparison
 from hitl_audit.groups import ALL, TIMES, group_name
-from hitl_audit.intervals import Count
 
 __all__ = [
     "DEFAULT_METRICS",
@@ -284,22 +284,7 @@ class GroupMetrics:
                 if (c.metric, c.attribute, c.compare) == (metric, attribute, compare)
             )
         return tuple(
-            Comparison(
-                metric=metric,
-                attribute=attribute,
-                group=rate.group,
-                reference="",
-                compare="value",
-                count=Count(rate.count, rate.n),
-                reference_count=None,
-                value=rate.value,
-                low=rate.low,
-                high=rate.high,
-                confidence=self.confidence,
-                method=rate.method,
-                small=rate.n < self.min_group,
-                min_group=self.min_group,
-            )
+            value_of(rate, confidence=self.confidence, min_group=self.min_group)
             for rate in self._rates_of(metric, attribute)
         )
 

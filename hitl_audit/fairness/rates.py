@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hitl_audit.fairness.counts import Cells, GroupCounts
+from hitl_audit.findings import Comparison
 from hitl_audit.groups import ALL, group_name
 from hitl_audit.intervals import METHODS, Count, Interval
 
@@ -26,6 +27,7 @@ __all__ = [
     "group_names",
     "metric_values",
     "rates_of",
+    "value_of",
 ]
 
 Array = npt.NDArray[Any]
@@ -261,3 +263,29 @@ def _mean_interval(
     down = math.hypot(*(rate - low for rate, (low, _) in zip(rates, bounds, strict=True)))
     up = math.hypot(*(high - rate for rate, (_, high) in zip(rates, bounds, strict=True)))
     return float(value - down / 2), float(value + up / 2)
+
+
+def value_of(rate: GroupRate, *, confidence: float, min_group: int) -> Comparison:
+    """A group's own rate, as a criterion on plain values is held against it.
+
+    Args:
+        rate: of the group.
+        confidence: of the rate's interval.
+        min_group: a group of fewer rows is flagged.
+    """
+    return Comparison(
+        metric=rate.metric,
+        attribute=rate.attribute,
+        group=rate.group,
+        reference="",
+        compare="value",
+        count=Count(rate.count, rate.n),
+        reference_count=None,
+        value=rate.value,
+        low=rate.low,
+        high=rate.high,
+        confidence=confidence,
+        method=rate.method,
+        small=rate.n < min_group,
+        min_group=min_group,
+    )

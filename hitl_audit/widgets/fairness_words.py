@@ -11,10 +11,9 @@ import numpy as np
 
 from hitl_audit.fairness.at_threshold import ScoredGroups, measured_by
 from hitl_audit.fairness.counts import Cells, GroupCounts
-from hitl_audit.fairness.rates import GroupRate, rates_of
+from hitl_audit.fairness.rates import GroupRate, rates_of, value_of
 from hitl_audit.findings import (
     Comparison,
-    Count,
     Criterion,
     Status,
     evaluate,
@@ -367,7 +366,10 @@ def _rates(
     for rate in found.rates:
         plan = was[rate.group]
         statuses = [] if _unknown(rate.group) else [
-            status_of(c, _value_of(rate, setting)) for c in promises
+            status_of(
+                c, value_of(rate, confidence=setting.confidence, min_group=setting.min_group)
+            )
+            for c in promises
         ]  # fmt: skip
         row = _mark(rate, axis)
         row |= {
@@ -416,25 +418,6 @@ def _beside(rate: GroupRate | None, axis: Axis, cohort: Cohort) -> dict[str, Any
     mark = _mark(rate, axis) | {"n": f"n = {rate.n:,}"}
     mark["small"] = mark["small"] or cohort.small
     return mark
-
-
-def _value_of(rate: GroupRate, setting: FairnessSetting) -> Comparison:
-    return Comparison(
-        metric=rate.metric,
-        attribute=rate.attribute,
-        group=rate.group,
-        reference="",
-        compare="value",
-        count=Count(rate.count, rate.n),
-        reference_count=None,
-        value=rate.value,
-        low=rate.low,
-        high=rate.high,
-        confidence=setting.confidence,
-        method=rate.method,
-        small=rate.n < setting.min_group,
-        min_group=setting.min_group,
-    )
 
 
 def _compared(
